@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include <gst/gst.h>
+
+namespace {
+
+// Registers and nothing else: the registry scan runs this in a foreign process, so no device is touched here.
+gboolean plugin_init(GstPlugin *)
+{
+    return TRUE;
+}
+
+} // namespace
+
+GST_PLUGIN_DEFINE(GST_VERSION_MAJOR, GST_VERSION_MINOR, habana, "Inference in Intel Gaudi memory without host copies",
+                  plugin_init, PACKAGE_VERSION, "LGPL", "gst-habana", "gst-habana")

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include "core/copycounters.h"
+#include "device/device.h"
+#include "gsthlptr.h"
+
+#include <gst/allocators/gstdmabuf.h>
+#include <gst/gst.h>
+
+#include <memory>
+
+// Allocates frames in one placement of one device, as dma-buf memories (gst_is_dmabuf_memory() holds). Host placement
+// keeps one CPU mapping for life. A CPU map of a device frame is a staged DMA, counted; it fails under strict mode
+// (HL_STRICT=1 in the environment, or gst_hl_allocator_set_strict). A copy of a device frame is a device copy. Memories
+// are recycled by the allocator (mini-object dispose, as va and libcamera do), so importer caches in qdata survive;
+// each holds the allocator, and with it the device, until after its descriptor is closed.
+#define GST_TYPE_HL_ALLOCATOR (gst_hl_allocator_get_type())
+G_DECLARE_FINAL_TYPE(GstHlAllocator, gst_hl_allocator, GST, HL_ALLOCATOR, GstDmaBufAllocator)
+
+// transfer full
+[[nodiscard]] GstPtr<GstHlAllocator> gst_hl_allocator_new(std::shared_ptr<hl::Device> device, hl::Placement placement);
+
+[[nodiscard]] const std::shared_ptr<hl::Device> &gst_hl_allocator_device(GstHlAllocator *self);
+[[nodiscard]] hl::Placement gst_hl_allocator_placement(GstHlAllocator *self);
+
+// A memory of exactly `size` bytes whose maxsize has at least a page of slack (v4l2src queues maxsize). Takes a
+// recycled one of the same maxsize first. transfer full. Errors: MemoryFull, MemoryHost, FdLimit, MemoryExport,
+// DeviceLost.
+[[nodiscard]] hl::Result<GstPtr<GstMemory>> gst_hl_allocator_alloc_memory(GstHlAllocator *self, gsize size);
+// Frees the recycled memories that nobody holds. Called when the layout changes and at stop.
+void gst_hl_allocator_drop_recycled(GstHlAllocator *self);
+void gst_hl_allocator_set_strict(GstHlAllocator *self, bool strict);
+// Staged CPU maps of this allocator's memories: uploads and downloads that a CPU map forced.
+[[nodiscard]] hl::CopyTotals gst_hl_allocator_totals(GstHlAllocator *self);
+
+// True for memories of any GstHlAllocator, and their sub-memories.
+[[nodiscard]] bool gst_is_hl_memory(GstMemory *memory);
+// What the device calls this memory (sub-memories: their part). `memory` stays the caller's. Errors: MemoryForeign,
+// MemoryStale, MemoryMapped while a CPU write map is open.
+[[nodiscard]] hl::Result<hl::Memory> gst_hl_memory_get(GstMemory *memory);
+// The device `memory` belongs to; nullptr if foreign.
+[[nodiscard]] std::shared_ptr<hl::Device> gst_hl_memory_device(GstMemory *memory);
+// To be called after a device or P2P write, so that the next CPU map of a device frame downloads it anew.
+void gst_hl_memory_device_written(GstMemory *memory);
+
+// Called at every staged map, on the mapping thread, with the kind (Upload or Download) and bytes. For the hlcopies
+// tracer; one observer per process, nullptr removes it.
+using GstHlMapObserver = void (*)(GstMemory *memory, hl::CopyKind kind, uint64_t bytes) noexcept;
+void gst_hl_set_map_observer(GstHlMapObserver observer) noexcept;

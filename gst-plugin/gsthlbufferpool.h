@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include "device/device.h"
+#include "gsthlallocator.h"
+#include "gsthlptr.h"
+
+#include <gst/gst.h>
+#include <gst/video/video.h>
+
+#include <memory>
+#include <optional>
+
+// A pool of video frames in one placement. Works under system-memory and DMA_DRM caps. Every buffer has a GstVideoMeta
+// with the real format, added in alloc_buffer. Supports the options VIDEO_META and VIDEO_ALIGNMENT; max is unbounded
+// unless configured; accepts a larger size than the layout needs; memory size is exactly the configured one.
+#define GST_TYPE_HL_BUFFER_POOL (gst_hl_buffer_pool_get_type())
+G_DECLARE_FINAL_TYPE(GstHlBufferPool, gst_hl_buffer_pool, GST, HL_BUFFER_POOL, GstBufferPool)
+
+// transfer full (sunk)
+[[nodiscard]] GstPtr<GstBufferPool> gst_hl_buffer_pool_new(std::shared_ptr<hl::Device> device, hl::Placement placement);
+
+[[nodiscard]] GstHlAllocator *gst_hl_buffer_pool_allocator(GstHlBufferPool *self); // transfer none
+// The error that made the last acquire or start fail, moved out; nullopt if none.
+[[nodiscard]] std::optional<hl::Error> gst_hl_buffer_pool_take_error(GstHlBufferPool *self);
+
+// Configures `pool` for `caps` (size 0: what the layout needs) and activates it when `activate`. Errors:
+// FormatUnsupported, MemoryFull, ...
+[[nodiscard]] hl::Status gst_hl_buffer_pool_setup(GstBufferPool *pool, GstCaps *caps, guint size, guint min, guint max,
+                                                  bool activate);

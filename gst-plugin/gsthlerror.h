@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include "core/error.h"
+
+#include <gst/gst.h>
+
+// Posts `error` as the element's one ERROR message: the headline and the remedy as text, details as debug, and a
+// structure "hl-error" {code, operation, errno, device, cause, remedy} as the message's details. The GError domain
+// follows the code (RESOURCE for devices and memory, STREAM for models and formats, LIBRARY else). Any thread.
+void gst_hl_post_error(GstElement *element, const hl::Error &error);
+// As gst_hl_post_error(), as a WARNING message.
+void gst_hl_post_warning(GstElement *element, const hl::Error &error);
+
+// Sends hl-bridge's log lines to the debug category "hlbridge". Idempotent.
+void gst_hl_install_log_sink();
