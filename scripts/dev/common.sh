@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Messages, paths and privileges. Sourced by ../../dev, which sets HL_TOP.
+# shellcheck shell=bash
+
+HL_SUITE=trixie                       # Debian 13: GStreamer 1.26, GCC 14
+HL_CACHE=${HL_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/gst-habana}
+
+# Everything this script says goes to stderr: the stdout of `./dev run -- CMD` is CMD's alone.
+say() { printf '[dev] %s\n' "$*" >&2; }
+warn() { printf '[dev] warning: %s\n' "$*" >&2; }
+
+# die WHAT [REMEDY...]
+die() {
+  printf '[dev] error: %s\n' "$1" >&2
+  shift
+  local remedy
+  for remedy in "$@"; do printf '[dev]   what to do: %s\n' "$remedy" >&2; done
+  exit 1
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+is_root() { [ "$(id -u)" -eq 0 ]; }
+
+# True if this process already stands where it may build; enter.sh sets the variable.
+inside() { [ -n "${HL_DEV_INSIDE:-}" ]; }
+
+# as_root CMD...: directly as root, otherwise through sudo. Asks for the password once, and only if somebody is there to type it.
+as_root() {
+  if is_root; then
+    "$@"
+    return
+  fi
+  need_sudo
+  sudo "$@"
+}
+
+need_sudo() {
+  if is_root || sudo -n true 2>/dev/null; then return; fi
+  have sudo || die "this step needs root, and sudo is not installed" "run ./dev once as root, or install sudo and allow it to $(id -un)"
+  [ -t 0 ] || die "this step needs root, and sudo wants a password with nobody here to type it" \
+    "run ./dev once at a terminal, or as root, or allow $(id -un) to use sudo without a password"
+  say "sudo is needed to install packages; it may ask for your password"
+  sudo -v || die "sudo refused" "run ./dev as root, or ask whoever administers this machine"
+}
+
+make_cache() {
+  mkdir -p "$HL_CACHE" 2>/dev/null && [ -w "$HL_CACHE" ] ||
+    die "cannot write to the cache directory $HL_CACHE" "set XDG_CACHE_HOME to a directory you own, with 4 GB free"
+  HL_CACHE=$(cd -- "$HL_CACHE" && pwd -P)
+  case $HL_CACHE/ in
+    "$HL_TOP"/*) die "the cache directory $HL_CACHE lies inside the checkout" "set XDG_CACHE_HOME to a directory outside it" ;;
+  esac
+}
+
+# os_field KEY: a field of os-release, empty if absent. HL_OS_RELEASE names another file (for the tests).
+os_field() {
+  sed -n "s/^$1=//p" "${HL_OS_RELEASE:-/etc/os-release}" 2>/dev/null | tr -d "\"'" | head -n 1
+}

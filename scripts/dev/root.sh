@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# Choosing where to build, and making the Debian 13 root. Sourced by ../../dev.
+# shellcheck shell=bash
+
+HL_ROOT_RECIPE=1                      # raise it when make_root changes what a root contains
+HL_ROOT_MB=2400                       # what a root weighs, for the progress line
+HL_ROOT_NEEDS_MB=4000                 # with the downloaded packages, before they are deleted
+
+# Files and directories that enter.sh binds over: they must exist in the root.
+HL_ROOT_MOUNT_POINTS=(etc/resolv.conf etc/hosts etc/localtime etc/machine-id)
+
+# prepare_machine COMMAND: returns if this host is the place to build. Otherwise makes the root if need be and re-enters the script there with the
+# arguments of the whole invocation (HL_ARGS), never to return.
+prepare_machine() {
+  local sections
+  read -ra sections <<<"$(sections_for "$1")"
+  make_cache
+  case ${HL_DEV_MODE:-auto} in
+    native)
+      host_suffices "${sections[@]}" ||
+        die "HL_DEV_MODE=native, but this host's archive does not offer GStreamer >= 1.26, GCC >= 14 and the packages of scripts/dev/packages.txt" "unset HL_DEV_MODE"
+      use_host "${sections[@]}"
+      return
+      ;;
+    auto)
+      if host_suffices "${sections[@]}"; then
+        use_host "${sections[@]}"
+        return
+      fi
+      ;;
+    root) ;;
+    *) die "HL_DEV_MODE is '$HL_DEV_MODE'" "set it to native or root, or unset it" ;;
+  esac
+  HL_ROOT=$HL_CACHE/root-$(root_key "${sections[@]}")
+  [ -d "$HL_ROOT" ] || make_root "${sections[@]}"
+  enter_root
+}
+
+# root_key SECTION...: what a root is made of, as 12 hex digits.
+root_key() {
+  { echo "$HL_SUITE $HL_ROOT_RECIPE $(uname -m)"; packages "$@" | sort; } | sha256sum | cut -c 1-12
+}
+
+# The root is built in ROOT.new and renamed when complete: a root that exists is whole. One builder at a time; a second one waits and finds it done.
+make_root() {
+  local lock
+  exec {lock}>"$HL_CACHE/root.lock"
+  if ! flock -n "$lock"; then
+    say "another ./dev is making the root: waiting for it"
+    flock "$lock"
+  fi
+  if [ ! -d "$HL_ROOT" ]; then
+    have apt-get || die "this host has neither GStreamer >= 1.26 with GCC >= 14 nor apt to make a Debian 13 root with" \
+      "use a Debian or Ubuntu machine, or a container with Debian 13"
+    is_root || need_sudo
+    remove_root "$HL_ROOT.new"        # left by an interrupted run
+    check_disk
+    local sources=()
+    mapfile -t sources < <(root_sources /etc/apt)
+    install_root_tools "${sources[@]}"
+    build_root "${sources[@]/#/}" -- "$@"
+    as_root mv "$HL_ROOT.new" "$HL_ROOT"
+    say "the root is ready: $HL_ROOT"
+  fi
+  exec {lock}>&-
+}
+
+check_disk() {
+  local free
+  free=$(df -Pm "$HL_CACHE" | awk 'NR == 2 { print $4 }')
+  [ "$free" -ge "$HL_ROOT_NEEDS_MB" ] ||
+    die "$HL_CACHE has $free MB free, the Debian 13 root needs $HL_ROOT_NEEDS_MB MB while it is made" \
+      "free some space (./dev clean removes old roots), or set XDG_CACHE_HOME to a directory on a larger disk"
+}
+
+install_root_tools() {
+  local tools=(mmdebstrap debian-archive-keyring)
+  is_root || tools+=(bubblewrap)
+  case "$*" in *https://*) tools+=(ca-certificates) ;; esac
+  install_packages "${tools[@]}"
+}
+
+# build_root APT_LINE... -- SECTION...
+build_root() {
+  local sources=() option include log=$HL_ROOT.log
+  while [ "$1" != -- ]; do [ -z "$1" ] || sources+=("$1"); shift; done
+  shift
+  include=$(packages "$@" | paste -sd,)
+  local arguments=(--variant=apt --mode=root --format=directory "--include=$include"
+    '--aptopt=APT::Install-Recommends "false"' '--aptopt=Acquire::Languages "none"' '--aptopt=Acquire::Retries "3"')
+  for option in doc man info locale lintian help gtk-doc; do
+    arguments+=("--dpkgopt=path-exclude=/usr/share/$option/*")
+  done
+  while IFS= read -r option; do arguments+=("--aptopt=$option"); done < <(host_apt_options)
+  for option in "${HL_ROOT_MOUNT_POINTS[@]}"; do
+    arguments+=("--customize-hook=[ -e \"\$1/$option\" ] || [ -L \"\$1/$option\" ] || touch \"\$1/$option\"")
+  done
+  arguments+=("$HL_SUITE" "$HL_ROOT.new")
+  if [ ${#sources[@]} -eq 0 ]; then
+    say "no Debian archive in this host's apt sources: using the one mmdebstrap knows (HL_DEBIAN_MIRROR=URL names another)"
+  else
+    printf '[dev]   %s\n' "${sources[@]}" >&2
+    arguments+=("${sources[@]}")
+  fi
+  say "making a Debian 13 root, once: about 600 MB to download, 2 to 5 minutes"
+  run_with_progress "$log" as_root env -u TMPDIR LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin mmdebstrap "${arguments[@]}" ||
+    { tail -n 12 "$log" >&2; remove_root "$HL_ROOT.new"; explain_apt_failure "$log" "the Debian 13 root could not be made"; }
+}
+
+# How this host's apt reaches an archive (proxy, certificates, stale mirrors) holds for the root too.
+host_apt_options() {
+  LC_ALL=C apt-config dump 2>/dev/null | grep -E '^Acquire::(https?::(Proxy|CaInfo|CaPath|Verify)|Check-(Valid-Until|Date) |ForceIPv)' | grep -v ' "";$' | sed 's/;$//' || true
+}
+
+# run_with_progress LOG CMD...: CMD's output goes to LOG; what it is doing and how far it is, to stderr.
+run_with_progress() {
+  local log=$1 pid status=0 start=$SECONDS
+  shift
+  : >"$log"
+  "$@" >"$log" 2>&1 </dev/null &
+  pid=$!
+  # shellcheck disable=SC2064
+  trap "trap - INT TERM; as_root kill $pid 2>/dev/null; wait $pid; die 'interrupted' 'run the same command again: it starts over cleanly'" INT TERM
+  local tick=0
+  while kill -0 "$pid" 2>/dev/null; do
+    sleep 1
+    tick=$((tick + 1))
+    if [ -t 2 ]; then
+      printf '\r\033[K[dev] %4d s  %5d of about %d MB  %.60s' $((SECONDS - start)) "$(root_size)" "$HL_ROOT_MB" "$(last_step "$log")" >&2
+    elif [ $((tick % 15)) -eq 0 ]; then
+      say "$((SECONDS - start)) s, $(root_size) of about $HL_ROOT_MB MB: $(last_step "$log")"
+    fi
+  done
+  wait "$pid" || status=$?
+  trap - INT TERM
+  [ ! -t 2 ] || printf '\r\033[K' >&2
+  say "$((SECONDS - start)) s"
+  return $status
+}
+
+root_size() { du -smx "$HL_ROOT.new" 2>/dev/null | cut -f 1 | grep . || echo 0; }
+last_step() { grep -aE '^(I: |Setting up|Unpacking|Get:)' "$1" 2>/dev/null | tail -n 1 | tr -d '\r' | cut -c 1-70; }
+
+# remove_root DIR: a root, finished or not. mmdebstrap mounts in a namespace of its own, so nothing can be mounted below it; --one-file-system is a second belt.
+remove_root() {
+  [ -e "$1" ] || return 0
+  case $1 in
+    "$HL_CACHE"/root-*) as_root rm -rf --one-file-system -- "$1" ;;
+    *) die "refusing to remove $1: not a root of ours" ;;
+  esac
+}
+
+dev_clean() {
+  local all=
+  case ${1:-} in --all) all=1 ;; '') ;; *) die "clean does not know '$1'" "./dev clean [--all]" ;; esac
+  make_cache
+  local dir keep
+  keep=" $(root_key base) $(root_key base train) "
+  for dir in "$HL_CACHE"/root-*; do
+    [ -d "$dir" ] || continue
+    case $keep in *" ${dir##*/root-} "*) [ -n "$all" ] || continue ;; esac
+    say "removing $dir"
+    remove_root "$dir"
+  done
+  rm -f "$HL_CACHE"/root-*.log
+  for dir in "$HL_TOP"/build "$HL_TOP"/build-asan "$HL_TOP"/build-tsan "$HL_TOP"/build-release; do
+    [ -f "$dir/.dev-stamp" ] || continue
+    say "removing $dir"
+    rm -rf -- "$dir"
+  done
+  if [ -n "$all" ] && [ -d "$HL_CACHE/ccache" ]; then
+    say "removing $HL_CACHE/ccache"
+    rm -rf -- "$HL_CACHE/ccache"
+  fi
+}
