@@ -2,8 +2,6 @@
 # Building, testing and running, in the place where that is possible. Sourced by ../../dev; everything here may also be done by hand with Meson.
 # shellcheck shell=bash
 
-HL_VARIANTS='default asan tsan release'
-
 # take_variant ARGS...: sets HL_VARIANT from a leading --asan, --tsan or --release, and HL_REST to the other arguments.
 take_variant() {
   HL_VARIANT=default HL_REST=()
@@ -33,7 +31,8 @@ build() {
   local quiet=${1:-}
   make_cache
   export CCACHE_DIR=${CCACHE_DIR:-$HL_CACHE/ccache} CCACHE_BASEDIR=$HL_TOP CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-3G} CCACHE_NOHASHDIR=1
-  local stamp="$HL_DEV_INSIDE $(meson_options) CC=${CC:-} CXX=${CXX:-} CFLAGS=${CFLAGS:-} CXXFLAGS=${CXXFLAGS:-} LDFLAGS=${LDFLAGS:-}" log
+  local stamp log
+  stamp="$HL_DEV_INSIDE $(meson_options) CC=${CC:-} CXX=${CXX:-} CFLAGS=${CFLAGS:-} CXXFLAGS=${CXXFLAGS:-} LDFLAGS=${LDFLAGS:-}"
   [ -w "$HL_TOP" ] || die "$HL_TOP is not writable for $(id -un)" "run ./dev as the owner of the checkout"
   # A directory configured with another compiler or other libraries is not to be trusted.
   if [ -d "$HL_BUILD" ] && [ "$(cat "$HL_BUILD/.dev-stamp" 2>/dev/null)" != "$stamp" ]; then
@@ -107,7 +106,7 @@ dev_build() {
 
 dev_test() {
   take_variant "$@"
-  build
+  case " ${HL_REST[*]} " in *' --list '* | *' --help '* | *' -h '*) build quiet ;; *) build ;; esac
   cd "$HL_TOP"
   sanitizer_environment
   exec python3 "$HL_TOP/tests/runner/run.py" --build "$HL_BUILD" --variant "$HL_VARIANT" "${HL_REST[@]}"
