@@ -144,8 +144,9 @@ class _Sprite:
         if self.edge_width > 0:
             inner = mask(1 - self.edge_width)[..., None]
             rgb = rgb * inner + np.asarray(self.edge, dtype=np.float32) * (1 - inner)
+        # Coverage comes in sixteenths, rounded: "solid" is nine or more.
         return (np.clip(rgb, 0, 255).astype(np.uint16),
-                (alpha * 256).astype(np.uint16)[..., None], alpha > 0.5)
+                (alpha * 256).astype(np.uint16)[..., None], alpha > 8.5 / 16)
 
 
 class Scene:
@@ -373,7 +374,7 @@ def clip(seed, frames, width, height, fps, domain="clip"):
 
 def _size(text):
     width, height = (int(part) for part in text.lower().split("x"))
-    if width < 64 or height < 64:
+    if min(width, height) < 64:
         raise argparse.ArgumentTypeError("the size must be at least 64x64")
     return width, height
 
