@@ -19,11 +19,11 @@ import sys
 import threading
 
 import numpy as np
-import onnxruntime
 from PIL import Image
 
 import detect
 import evaluate
+import runtime
 import scenes
 
 
@@ -59,12 +59,6 @@ def through_h264(frames, width, height, fps, bitrate):
     feeder.join()
     if process.wait() != 0:
         raise RuntimeError("the pipeline that encodes and decodes failed")
-
-
-def session(path):
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 def run(model, seed, args, lowest):
@@ -112,16 +106,18 @@ def main(argv=None):
     parser.add_argument("--codec", choices=("none", "jpeg", "h264"), default="h264")
     parser.add_argument("--bitrate", type=int, default=2048, help="of H.264, kbit/s")
     parser.add_argument("--sweep", action="store_true", help="also over the score; names the logit shift for train.py")
-    parser.add_argument("--save", metavar="FILE", help="write detections and truth of the last seed as JSON")
+    parser.add_argument("--require", type=float, metavar="X", help="fail unless both are at least X on every seed")
+    parser.add_argument("--save", metavar="FILE", help="write detections and truth as JSON")
     args = parser.parse_args(argv)
 
-    model = session(args.model)
-    all_found, all_truth = [], []
+    model = runtime.session(args.model)
+    all_found, all_truth, worst = [], [], 1.0
     print(f"{'seed':>10} {'frames':>6} {'precision':>9} {'recall':>7}  (score 0.5, IoU 0.5, {args.codec})")
     for seed in (int(text) for text in args.seeds.split(",")):
         found, truth = run(model, seed, args, 0.2 if args.sweep else 0.5)
         result = evaluate.evaluate(found, truth)
         print(f"{seed:>10} {result['frames']:>6} {result['precision']:9.4f} {result['recall']:7.4f}", flush=True)
+        worst = min(worst, result["precision"], result["recall"])
         all_found += found
         all_truth += truth
     result = evaluate.evaluate(all_found, all_truth)
@@ -134,6 +130,9 @@ def main(argv=None):
     if args.save:
         with open(args.save, "w", encoding="utf-8") as file:
             json.dump({"detections": all_found, "truth": all_truth}, file)
+    if args.require is not None and worst < args.require:
+        print(f"measure.py: {worst:.4f} is below {args.require}", file=sys.stderr)
+        return 1
     return 0
 
 
