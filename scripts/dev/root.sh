@@ -3,7 +3,7 @@
 # shellcheck shell=bash
 
 HL_ROOT_RECIPE=1                      # raise it when make_root changes what a root contains
-HL_ROOT_MB=2400                       # what a root weighs, for the progress line
+HL_ROOT_MB=2900                      # what a root weighs with its downloads, for the progress line
 HL_ROOT_NEEDS_MB=4000                 # with the downloaded packages, before they are deleted
 
 # Files and directories that enter.sh binds over: they must exist in the root.
@@ -58,7 +58,7 @@ make_root() {
     local sources=()
     mapfile -t sources < <(root_sources /etc/apt)
     install_root_tools "${sources[@]}"
-    build_root "${sources[@]/#/}" -- "$@"
+    build_root "${sources[@]}" -- "$@"
     as_root mv "$HL_ROOT.new" "$HL_ROOT"
     say "the root is ready: $HL_ROOT"
   fi
@@ -138,7 +138,8 @@ run_with_progress() {
   return $status
 }
 
-root_size() { du -smx "$HL_ROOT.new" 2>/dev/null | cut -f 1 | grep . || echo 0; }
+# A user cannot look into every directory of root's: what du sees is enough.
+root_size() { { du -smx "$HL_ROOT.new" 2>/dev/null || true; } | awk '{ size = $1 } END { print size + 0 }'; }
 last_step() { grep -aE '^(I: |Setting up|Unpacking|Get:)' "$1" 2>/dev/null | tail -n 1 | tr -d '\r' | cut -c 1-70; }
 
 # remove_root DIR: a root, finished or not. mmdebstrap mounts in a namespace of its own, so nothing can be mounted below it; --one-file-system is a second belt.
