@@ -101,7 +101,7 @@ def main(argv=None):
     parser.add_argument("--seeds", default="20261121,20261122,20261123,20261124,20261125")
     parser.add_argument("--domain", default="clip", choices=sorted(scenes.DOMAINS))
     parser.add_argument("--frames", type=int, default=300)
-    parser.add_argument("--size", type=scenes._size, default=(640, 480), metavar="WxH")
+    parser.add_argument("--size", type=scenes.parse_size, default=(640, 480), metavar="WxH")
     parser.add_argument("--fps", type=float, default=30.0)
     parser.add_argument("--codec", choices=("none", "jpeg", "h264"), default="h264")
     parser.add_argument("--bitrate", type=int, default=2048, help="of H.264, kbit/s")

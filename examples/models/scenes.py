@@ -372,7 +372,7 @@ def clip(seed, frames, width, height, fps, domain="clip"):
         yield scene.frame(i % per_scene)
 
 
-def _size(text):
+def parse_size(text):
     width, height = (int(part) for part in text.lower().split("x"))
     if min(width, height) < 64:
         raise argparse.ArgumentTypeError("the size must be at least 64x64")
@@ -383,7 +383,7 @@ def main(argv=None):
     parser = argparse.ArgumentParser(description="Write synthetic scenes as raw RGB frames, with ground truth.")
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--frames", type=int, default=300)
-    parser.add_argument("--size", type=_size, default=(640, 480), metavar="WxH")
+    parser.add_argument("--size", type=parse_size, default=(640, 480), metavar="WxH")
     parser.add_argument("--fps", type=float, default=30.0)
     parser.add_argument("--out-rgb", metavar="FILE", help="raw RGB, no padding; - is standard output")
     parser.add_argument("--out-truth", metavar="FILE", help="JSON")
