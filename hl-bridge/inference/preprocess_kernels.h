@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+// The inner loops of Preprocess; private to preprocess*.cpp and their tests.
+namespace hl::preprocess {
+
+// Fraction bits of a column weight. 14 keeps both weights of a pair, which sum to 1 << 14, in an int16, and a weighted
+// sample (at most 255 << 14) exact in a float.
+inline constexpr int weight_bits = 14;
+// Column tables are filled up to a multiple of this, so kernels read whole blocks of them.
+inline constexpr uint32_t block = 8;
+// Bytes a kernel may read past the last sample of a row it filters.
+inline constexpr uint32_t row_padding = 64;
+
+// Two-tap filter per output column: sample = row[offset] * low16(weights) + row[offset + pixel] * high16(weights).
+// Tables end on a whole block, the last column repeated.
+struct ColumnTaps {
+    const int32_t *offset;   // bytes from the row's start
+    const uint32_t *weights; // two int16
+};
+
+// channel[k] = clamp(sum over i of matrix[k][i] * sample[i] + bias[k], low[k], high[k]), k in the model's channel
+// order. Samples are Y, U, V (each still shifted up by weight_bits) for YUV, and the pixel's own bytes for packed
+// formats, where matrix[k][0] is the factor, byte[k] says which byte, and nothing is clamped.
+struct ColourStep {
+    std::array<std::array<float, 3>, 3> matrix{};
+    std::array<float, 3> bias{};
+    std::array<float, 3> low{};
+    std::array<float, 3> high{};
+    std::array<uint8_t, 3> byte{};
+    uint8_t pixel_bytes = 0; // packed formats: 3 or 4
+};
+
+// One row of output from rows that are already filtered vertically.
+struct RowJob {
+    std::array<const uint8_t *, 3> row{}; // one per plane, readable for row_padding bytes past its last sample
+    ColumnTaps luma{};                    // packed formats: of the pixels
+    ColumnTaps chroma{};
+    const ColourStep *colour = nullptr;
+    uint32_t width = 0;           // pixels to write
+    std::array<float *, 3> out{}; // one row per channel
+};
+
+// A set of kernels for one instruction set.
+struct Kernels {
+    const char *name;
+    void (*nv12)(const RowJob &) noexcept;
+    void (*i420)(const RowJob &) noexcept;
+    void (*packed)(const RowJob &) noexcept;
+    // Like packed, for width pixels that need no filter: taps are not looked at, no byte past the last pixel is read,
+    // and matrix[k][0] is the factor of the plain byte.
+    void (*packed_direct)(const RowJob &) noexcept;
+    // channels[k] -> out[3 * x + k]
+    void (*interleave)(const std::array<float *, 3> &channels, uint32_t width, float *out) noexcept;
+    // Rounds to nearest; values lie in 0..255.
+    void (*to_bytes)(const float *in, uint32_t width, uint8_t *out) noexcept;
+    void (*to_bytes_interleaved)(const std::array<float *, 3> &channels, uint32_t width, uint8_t *out) noexcept;
+};
+
+[[nodiscard]] const Kernels &scalar_kernels() noexcept;
+// Null where this CPU (or build) has no AVX2 and FMA.
+[[nodiscard]] const Kernels *avx2_kernels() noexcept;
+
+} // namespace hl::preprocess
