@@ -76,7 +76,7 @@ sanitizer_environment() {
   export HL_SANITIZER_PRELOAD=
   case $HL_VARIANT in
     asan)
-      export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1}
+      export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:fast_unwind_on_malloc=0:strict_string_checks=1:detect_stack_use_after_return=1}
       export UBSAN_OPTIONS=${UBSAN_OPTIONS:-halt_on_error=1:print_stacktrace=1}
       export LSAN_OPTIONS=${LSAN_OPTIONS:-suppressions=$HL_TOP/tests/runner/lsan.supp:print_suppressions=0}
       HL_SANITIZER_PRELOAD=$(sanitizer_library asan)
@@ -86,6 +86,23 @@ sanitizer_environment() {
       HL_SANITIZER_PRELOAD=$(sanitizer_library tsan)
       ;;
   esac
+  if [ -n "$HL_SANITIZER_PRELOAD" ]; then
+    # A C program that loads C++ later: the runtime must see libstdc++ at its start, to find __cxa_throw.
+    HL_SANITIZER_PRELOAD="$HL_SANITIZER_PRELOAD $("${CXX:-g++}" -print-file-name=libstdc++.so.6)"
+    preloading_programs
+  fi
+}
+
+# Programs that load the plugin, as found by the shell scripts of the tests: they get the runtime, the script's other tools do not (LeakSanitizer has opinions on sed).
+preloading_programs() {
+  local directory=$HL_BUILD/sanitized-bin program path
+  mkdir -p "$directory"
+  for program in python3 gst-launch-1.0 gst-inspect-1.0 gst-discoverer-1.0 gst-play-1.0 gst-device-monitor-1.0 gst-validate-1.0; do
+    path=$(PATH=/usr/local/bin:/usr/bin:/bin command -v "$program") || continue
+    printf '#!/bin/sh\nexec env LD_PRELOAD="%s" %s "$@"\n' "$HL_SANITIZER_PRELOAD" "$path" >"$directory/$program"
+    chmod +x "$directory/$program"
+  done
+  export HL_SANITIZER_PATH=$directory
 }
 
 # A plugin built with a sanitizer needs its runtime in programs that are not: gst-launch-1.0, python3. clang links the runtime statically; preloading GCC's into such
@@ -131,8 +148,7 @@ dev_shell() {
 # leave_to CMD...: becomes CMD, in the user's directory.
 leave_to() {
   cd "${HL_CWD:-$PWD}"
-  if [ -n "$HL_SANITIZER_PRELOAD" ]; then exec env "LD_PRELOAD=$HL_SANITIZER_PRELOAD" "$@"; fi
-  exec "$@"
+  exec "$HL_TOP/tests/runner/sanitized" "$@"
 }
 
 # Programs of the tree that run against the built plugin.

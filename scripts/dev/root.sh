@@ -61,8 +61,18 @@ make_root() {
     build_root "${sources[@]}" -- "$@"
     as_root mv "$HL_ROOT.new" "$HL_ROOT"
     say "the root is ready: $HL_ROOT"
+    mention_old_roots
   fi
   exec {lock}>&-
+}
+
+mention_old_roots() {
+  local dir
+  for dir in "$HL_CACHE"/root-*; do
+    [ -d "$dir" ] && [ "$dir" != "$HL_ROOT" ] || continue
+    say "there are roots of other package lists beside it; ./dev clean removes those that this checkout does not use"
+    return
+  done
 }
 
 check_disk() {

@@ -1,0 +1,158 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+#
+# ./dev on a miniature project: building, running, judging tests, and making a root with everything that can go wrong on the way. Nothing is downloaded and
+# nothing is installed: apt, mmdebstrap and sudo are replaced by functions.
+set -uo pipefail
+
+top=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.." && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+number=0 status=0
+
+result() {   # result NAME CONDITION...: one TAP line, with the last output if it is not ok
+  local name=$1
+  shift
+  number=$((number + 1))
+  if "$@"; then
+    echo "ok $number - $name"
+  else
+    echo "not ok $number - $name"
+    printf '%s\n' "$output" | tail -n 20 | sed 's/^/# /'
+    status=1
+  fi
+}
+
+says() { grep -qF -- "$1" <<<"$output"; }
+last_line_is() { [ "$(tail -n 1 <<<"$output")" = "$1" ]; }
+code_is() { [ "$code" -eq "$1" ]; }
+there() { [ -e "$1" ]; }
+both() { "$1" "$2" && "$3" "$4"; }
+
+# The project: as much of the tree as ./dev needs, and two programs to test.
+project=$work/project
+mkdir -p "$project/scripts" "$project/tests" "$work/cache"
+cp -r "$top/dev" "$project/"
+cp -r "$top/scripts/dev" "$project/scripts/"
+cp -r "$top/tests/runner" "$project/tests/"
+cat >"$project/meson.build" <<'MESON'
+project('mini')
+sh = find_program('sh')
+test('good', sh, args: ['-c', 'echo fine'], suite: 'unit')
+test('shy', sh, args: ['-c', 'echo no camera here; exit 77'], suite: 'hardware')
+test('bad', sh, args: ['-c', 'exit 3'], suite: 'broken')
+meson.add_devenv({'MINI': 'from meson.build'})
+MESON
+
+dev() {   # dev ARGS...: in the project, as if inside a root; sets output (stdout and stderr) and code
+  output=$(cd "$work" && env -u HL_CWD -u CC -u CXX -u HL_SANITIZER_PRELOAD HL_DEV_INSIDE="${place:-here}" HL_CACHE="$work/cache" "$project/dev" "$@" 2>&1 </dev/null)
+  code=$?
+}
+
+dev help
+result 'help' both says './dev test [SUITE...]' code_is 0
+dev brew
+result 'an unknown command is refused' both says "there is no command 'brew'" code_is 1
+dev run
+result 'run wants a command' both says 'run: which command?' code_is 1
+dev bench
+result 'a part that is not there is named' both says 'tests/bench/run is not there' code_is 1
+
+dev test unit
+result 'a green suite' both last_line_is '1 passed, 0 failed, 0 skipped' code_is 0
+dev test broken unit
+result 'a red suite' both last_line_is '1 passed, 1 failed, 0 skipped' code_is 1
+dev test unit hardware
+result 'a skip without leave fails' both last_line_is '1 passed, 0 failed, 1 skipped' code_is 1
+result 'and says so' says 'shy: no camera here   NOT ALLOWED'
+echo 'shy: build machines have no camera' >"$project/tests/skips.txt"
+dev test unit hardware
+result 'a listed skip passes' both last_line_is '1 passed, 0 failed, 1 skipped' code_is 0
+dev test hardware
+result 'skips alone are no success' both says 'nothing was tested' code_is 1
+dev test soup
+result 'an unknown suite is refused, and the others named' both says 'there is no suite soup; there are: broken hardware unit' code_is 1
+dev test --list
+result 'the suites are listed' says 'unit: good'
+
+output=$(cd "$work" && env -u HL_CWD HL_DEV_INSIDE=here HL_CACHE="$work/cache" "$project/dev" run -- sh -c 'echo "$MINI in $PWD with $1"' _ 'a  b' 2>/dev/null </dev/null)
+result 'run: environment, directory, arguments, and nothing else on stdout' [ "$output" = "from meson.build in $work with a  b" ]
+dev run -- sh -c 'exit 7'
+result 'run: exit status' code_is 7
+HL_DEV_INSIDE=here HL_CACHE="$work/cache" "$project/dev" run -- sh -c 'echo $$ >"$0"; exec sleep 60' "$work/pid" >/dev/null 2>&1 </dev/null &
+child=$!
+until [ -s "$work/pid" ] || ! kill -0 "$child" 2>/dev/null; do sleep 0.05; done
+output="pid $child, command $(cat "$work/pid")"
+result 'run becomes the command' [ "$child" = "$(cat "$work/pid")" ]
+kill -TERM "$child"
+code=0
+wait "$child" 2>/dev/null || code=$?
+result 'run: a signal ends the command' code_is 143
+
+touch "$project/build/mine"
+place=elsewhere dev build
+result 'a build directory of another root is made anew' both says 'configured elsewhere' code_is 0
+result 'from nothing' [ ! -e "$project/build/mine" ]
+mkdir -p "$project/build-release"
+touch "$project/build-release/precious"
+dev build --release
+result 'a directory that is no build directory is left alone' both says 'is not a build directory' there "$project/build-release/precious"
+
+# Making a root. The functions of the script, with the world replaced.
+root_run() {   # root_run SCRIPT: in a fresh shell with ./dev's functions; sets output and code
+  output=$(HL_TOP=$project HL_CACHE=$work/cache bash -c '
+    set -euo pipefail
+    for part in common sources packages root enter build; do . "$HL_TOP/scripts/dev/$part.sh"; done
+    HL_ROOT=$HL_CACHE/root-test HL_ARGS=(build)
+    have() { :; }
+    need_sudo() { :; }
+    install_packages() { :; }
+    root_sources() { echo "deb http://mirror.example/debian trixie main"; }
+    check_disk() { :; }
+    as_root() {
+      case "$*" in
+        *mmdebstrap*) fake_mmdebstrap "$@" ;;
+        *) "$@" ;;
+      esac
+    }
+    '"$1" 2>&1 </dev/null)
+  code=$?
+}
+failing_with() { root_run "fake_mmdebstrap() { mkdir -p \$HL_ROOT.new; echo '$1'; return 1; }; make_root base"; }
+no_root() { [ ! -e "$work/cache/root-test" ] && [ ! -e "$work/cache/root-test.new" ]; }
+
+failing_with 'E: Failed to fetch http://mirror.example/debian  Could not resolve host'
+result 'archive unreachable: the remedy' both says 'HL_DEBIAN_MIRROR' code_is 1
+result 'nothing half-made is left' no_root
+failing_with 'E: You do not have enough free space in /var/cache/apt/archives/.'
+result 'disk full: the remedy' says 'XDG_CACHE_HOME'
+failing_with 'W: GPG error: NO_PUBKEY 0123456789'
+result 'unknown signature: the remedy' says 'debian-archive-keyring'
+failing_with 'mount: /proc: permission denied.'
+result 'mounts forbidden: the remedy' says '--privileged'
+failing_with 'E: something nobody foresaw'
+result 'anything else: the log is shown' both says 'something nobody foresaw' code_is 1
+
+mkdir -p "$work/cache/root-test.new/half"
+root_run 'fake_mmdebstrap() { mkdir "$HL_ROOT.new" && touch "$HL_ROOT.new/whole"; }; make_root base'
+result 'what an interrupted run left is swept away' [ -e "$work/cache/root-test/whole" ]
+result 'and does not survive into the root' [ ! -e "$work/cache/root-test/half" ]
+root_run 'fake_mmdebstrap() { echo again; }; make_root base'
+result 'a root is made once' both code_is 0 there "$work/cache/root-test/whole"
+rm -rf "$work/cache/root-test"
+
+root_run 'check_disk() { unset -f df; }; eval "$(sed -n "/^check_disk()/,/^}/p" "$HL_TOP/scripts/dev/root.sh")"
+  df() { printf "head\n/dev/x 1000 1 12 99%% /\n"; }; fake_mmdebstrap() { :; }; make_root base'
+result 'too little disk is seen before anything is fetched' both says '12 MB free' code_is 1
+root_run 'remove_root "$HL_TOP"'
+result 'nothing but a root is ever removed' both says 'refusing to remove' there "$project/dev"
+root_run 'eval "$(sed -n "/^need_sudo()/,/^}/p" "$HL_TOP/scripts/dev/common.sh")"; is_root() { false; }; sudo() { false; }; have() { false; }; need_sudo'
+result 'no sudo: the remedy' both says 'run ./dev once as root, or install sudo' code_is 1
+
+packages_of() { HL_TOP=$project bash -c '. "$HL_TOP/scripts/dev/packages.sh"; packages "$@"' _ "$@"; }
+output=$(packages_of base)
+result 'the package list is read' both says libgstreamer1.0-dev says gstreamer1.0-plugins-ugly
+result 'sections stay apart' [ "$(packages_of base | grep -c torch)-$(packages_of base train | grep -c torch)" = 0-1 ]
+
+echo "1..$number"
+exit $status
