@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "backends/backends.h"
+
+#include "backends/sim/simdevice.h"
+
+#include <array>
+
+namespace hl {
+namespace {
+
+constexpr std::array<Backend, 1> table{{
+    {.name = "sim",
+     .takes = [](const DeviceSpec &spec) noexcept { return spec.kind == DeviceSpec::Kind::Sim; },
+     .enumerate = [] { return std::vector{sim::SimDevice::describe({})}; },
+     .open = [](const DeviceSpec &spec) { return sim::SimDevice::open(spec.name); }},
+}};
+
+} // namespace
+
+std::span<const Backend> backends() noexcept
+{
+    return table;
+}
+
+} // namespace hl

@@ -1,0 +1,491 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "backends/sim/chip.h"
+
+#include "backends/sim/holders.h"
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <format>
+
+namespace hl::sim {
+namespace {
+
+bool fd_limit(int err) noexcept
+{
+    return err == EMFILE || err == ENFILE;
+}
+
+std::optional<FileId> file_id(int fd) noexcept
+{
+    struct stat st{};
+    if (::fstat(fd, &st) < 0)
+        return std::nullopt;
+    return FileId{st.st_dev, st.st_ino};
+}
+
+bool hung_up(int fd) noexcept
+{
+    pollfd entry{.fd = fd, .events = 0, .revents = 0};
+    return ::poll(&entry, 1, 0) > 0 && (entry.revents & POLLHUP);
+}
+
+} // namespace
+
+Chip::Chip(uint32_t device, std::string name, Settings settings) noexcept
+    : device_(device), name_(std::move(name)), settings_(std::move(settings))
+{
+}
+
+Result<std::shared_ptr<Chip>> Chip::create(uint32_t device, std::string name, Settings settings)
+{
+    std::shared_ptr<Chip> chip(new Chip(device, std::move(name), std::move(settings)));
+    auto hbm = Hbm::create(chip->settings_.hbm_user_bytes);
+    if (!hbm) {
+        hbm.error().device = chip->name_;
+        return std::unexpected(std::move(hbm.error()));
+    }
+    chip->hbm_ = std::move(*hbm);
+    chip->user_bytes_ = chip->hbm_.user_bytes();
+    chip->udmabuf_ = open_udmabuf();
+    return chip;
+}
+
+std::unexpected<Error> Chip::refuse(ErrorCode code, const char *operation, std::string cause, std::string remedy,
+                                    int sys_errno) const
+{
+    return fail(code, operation, std::move(cause), std::move(remedy), sys_errno, name_);
+}
+
+std::chrono::nanoseconds Chip::dma_time(uint64_t bytes) const noexcept
+{
+    const std::chrono::duration<double> moving(static_cast<double>(bytes) * settings_.dma_seconds_per_byte);
+    return settings_.dma_time + std::chrono::duration_cast<std::chrono::nanoseconds>(moving);
+}
+
+// --- allocation ---
+
+Result<Memory> Chip::allocate(uint64_t size, Placement placement)
+{
+    constexpr const char *operation = "allocate";
+    const Lock held = lock();
+    if (auto alive = check_alive(held, operation); !alive)
+        return std::unexpected(std::move(alive.error()));
+    const Fault fault = next_fault(held, FaultPoint::Alloc);
+    if (auto alive = check_alive(held, operation); !alive)
+        return std::unexpected(std::move(alive.error()));
+    if (size == 0)
+        return refuse(ErrorCode::MemoryRange, operation, "an allocation of 0 bytes was asked for", {}, EINVAL);
+    const bool device = placement == Placement::Device;
+    if (fault.error)
+        return refuse(fd_limit(fault.error) ? ErrorCode::FdLimit
+                      : device              ? ErrorCode::MemoryFull
+                                            : ErrorCode::MemoryHost,
+                      operation, std::format("{} bytes were refused (HL_SIM_FAULTS)", size),
+                      "use fewer or smaller frames", fault.error);
+    if (size > uint64_t{1} << 62)
+        return refuse(device ? ErrorCode::MemoryFull : ErrorCode::MemoryHost, operation,
+                      std::format("{} bytes are more than any device has", size), {}, ENOMEM);
+
+    auto allocation = std::make_unique<Allocation>();
+    allocation->memory = {.device = device_,
+                          .generation = generation_,
+                          .handle = (static_cast<uint64_t>(device_) << 40) | next_handle_,
+                          .offset = 0,
+                          .size = round_to_export_page(size),
+                          .placement = placement};
+    if (auto done = device ? allocate_device(held, *allocation) : allocate_host(held, *allocation); !done)
+        return std::unexpected(std::move(done.error()));
+    ++next_handle_;
+    mmu_.map(allocation->address, allocation->memory.size, bytes(*allocation));
+    allocation->mapped = true;
+    const Memory memory = allocation->memory;
+    allocations_.emplace(memory.handle, std::move(allocation));
+    return memory;
+}
+
+Status Chip::allocate_device(const Lock &, Allocation &allocation)
+{
+    const uint64_t size = allocation.memory.size;
+    const auto offset = settings_.faults.hbm_full() ? std::nullopt : hbm_.allocate(size);
+    if (!offset)
+        return refuse(ErrorCode::MemoryFull, "allocate",
+                      std::format("{} bytes of HBM are not free: {} of {} MiB are allocated, the largest free stretch "
+                                  "is {} KiB{}",
+                                  size, hbm_.used() >> 20, hbm_.user_bytes() >> 20, hbm_.largest_free() >> 10,
+                                  settings_.faults.hbm_full() ? " (HL_SIM_FAULTS: hbm-full)" : ""),
+                      "use fewer or smaller frames, or close what else uses this device", ENOMEM);
+    allocation.hbm_offset = *offset;
+    allocation.address = dram_virtual_base + *offset;
+    return {};
+}
+
+Status Chip::allocate_host(const Lock &, Allocation &allocation)
+{
+    const uint64_t size = allocation.memory.size;
+    if (size >= host_virtual_end - next_host_address_)
+        return refuse(ErrorCode::MemoryHost, "pin host pages", "the device's host address range is used up",
+                      "restart the process", ENOMEM);
+    auto pages = HostMemory::create(size);
+    if (!pages) {
+        pages.error().device = name_;
+        return std::unexpected(std::move(pages.error()));
+    }
+    allocation.pages = std::move(*pages);
+    // Addresses are never used twice, so that a stale one faults; a page between two mappings catches overruns.
+    allocation.address = next_host_address_;
+    next_host_address_ += size + export_page;
+    host_bytes_ += size;
+    return {};
+}
+
+std::byte *Chip::bytes(const Allocation &allocation) const noexcept
+{
+    return allocation.memory.placement == Placement::Device ? hbm_.bytes(allocation.hbm_offset)
+                                                            : allocation.pages.span().data();
+}
+
+Result<Allocation *> Chip::find(const Lock &, const Memory &memory)
+{
+    constexpr const char *operation = "find memory";
+    if (memory.device != device_)
+        return refuse(ErrorCode::MemoryForeign, operation,
+                      std::format("memory of device {} was given to device {}", memory.device, device_),
+                      "use one device per pipeline", EINVAL);
+    if (memory.generation != generation_)
+        return refuse(ErrorCode::MemoryStale, operation,
+                      std::format("the memory is of generation {}, the device is in generation {}", memory.generation,
+                                  generation_),
+                      "allocate anew after a device loss", EINVAL);
+    const auto at = allocations_.find(memory.handle);
+    if (at == allocations_.end() || at->second->released || at->second->memory.placement != memory.placement)
+        return refuse(ErrorCode::MemoryForeign, operation,
+                      std::format("handle {:#x} names no allocation of this placement", memory.handle), {}, EINVAL);
+    const uint64_t size = at->second->memory.size;
+    if (memory.offset > size || memory.size > size - memory.offset)
+        return refuse(ErrorCode::MemoryRange, operation,
+                      std::format("{} bytes at offset {} leave the allocation of {} bytes", memory.size, memory.offset,
+                                  size),
+                      {}, EINVAL);
+    return at->second.get();
+}
+
+void Chip::drop(const Lock &, Allocation &allocation)
+{
+    if (--allocation.users != 0)
+        return;
+    if (allocation.released)
+        destroy(allocation);
+    else if (allocation.memory.generation != generation_)
+        unmap(allocation);
+}
+
+void Chip::wake_all(const Lock &) noexcept
+{
+    for (std::condition_variable *waiter : waiters_)
+        waiter->notify_all();
+}
+
+void Chip::unmap(Allocation &allocation)
+{
+    if (allocation.mapped)
+        (void)mmu_.unmap(allocation.address);
+    allocation.mapped = false;
+}
+
+void Chip::retire(const Lock &, Allocation &allocation)
+{
+    allocation.released = true;
+    if (allocation.users == 0)
+        destroy(allocation);
+}
+
+void Chip::destroy(Allocation &allocation)
+{
+    unmap(allocation);
+    for (const FileId &id : allocation.exports)
+        exports_.erase(id);
+    if (allocation.memory.placement == Placement::Device)
+        hbm_.free(allocation.hbm_offset);
+    else
+        host_bytes_ -= allocation.memory.size;
+    allocations_.erase(allocation.memory.handle);
+}
+
+Status Chip::release(const Memory &memory)
+{
+    constexpr const char *operation = "release";
+    const Lock held = lock();
+    if (memory.device != device_)
+        return refuse(ErrorCode::MemoryForeign, operation, "the memory is another device's", {}, EINVAL);
+    const auto at = allocations_.find(memory.handle);
+    if (at == allocations_.end() || at->second->released) {
+        if (memory.generation != generation_)
+            return {};
+        return refuse(ErrorCode::MemoryForeign, operation,
+                      std::format("handle {:#x} is not allocated", memory.handle), {}, EINVAL);
+    }
+    Allocation &allocation = *at->second;
+    if (prune_exports(held, allocation) != 0) {
+        std::vector<pid_t> pids;
+        for (const FileId &id : allocation.exports)
+            for (const pid_t pid : socket_holders(id.second))
+                if (std::ranges::find(pids, pid) == pids.end())
+                    pids.push_back(pid);
+        return refuse(ErrorCode::MemoryExported, operation,
+                      std::format("{} exports of the memory are open in {}", allocation.exports.size(),
+                                  holders_text(pids)),
+                      "close every descriptor of the exported frame first", EINVAL);
+    }
+    retire(held, allocation);
+    return {};
+}
+
+// --- export ---
+
+uint32_t Chip::prune_exports(const Lock &, Allocation &allocation)
+{
+    if (allocation.memory.placement == Placement::Host)
+        return 0; // a memfd or udmabuf keeps its pages by itself
+    std::erase_if(allocation.exports, [this](const FileId &id) {
+        const auto at = exports_.find(id);
+        if (at != exports_.end() && !hung_up(at->second.ours.get()))
+            return false;
+        if (at != exports_.end())
+            exports_.erase(at);
+        return true;
+    });
+    return static_cast<uint32_t>(allocation.exports.size());
+}
+
+Result<UniqueFd> Chip::export_dmabuf(const Memory &memory)
+{
+    constexpr const char *operation = "export dma-buf";
+    const Lock held = lock();
+    if (auto alive = check_alive(held, operation); !alive)
+        return std::unexpected(std::move(alive.error()));
+    const Fault fault = next_fault(held, FaultPoint::Export);
+    if (auto alive = check_alive(held, operation); !alive)
+        return std::unexpected(std::move(alive.error()));
+    if (fault.error)
+        return refuse(fd_limit(fault.error) ? ErrorCode::FdLimit : ErrorCode::MemoryExport, operation,
+                      std::format("the export of {} bytes was refused (HL_SIM_FAULTS)", memory.size), {}, fault.error);
+    auto found = find(held, memory);
+    if (!found)
+        return std::unexpected(std::move(found.error()));
+    // habanalabs memory.c hl_export_dmabuf_from_addr: offset and size must be page multiples, and there is no empty one.
+    if (memory.size == 0 || memory.size % export_page != 0 || memory.offset % export_page != 0)
+        return refuse(ErrorCode::MemoryRange, operation,
+                      std::format("{} bytes at offset {} are no whole pages of {} bytes", memory.size, memory.offset,
+                                  export_page),
+                      "round size and offset up to whole pages", EINVAL);
+    return memory.placement == Placement::Device ? export_device(held, memory, **found)
+                                                 : export_host(held, memory, **found);
+}
+
+Result<UniqueFd> Chip::export_device(const Lock &held, const Memory &memory, Allocation &allocation)
+{
+    // One end of a socket pair is a descriptor that cannot be mapped, that no kernel importer takes for a dma-buf, that
+    // travels to other processes, and whose last close, wherever, the other end sees.
+    std::array<int, 2> ends{-1, -1};
+    if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends.data()) < 0) {
+        const int err = errno;
+        return refuse(fd_limit(err) ? ErrorCode::FdLimit : ErrorCode::MemoryExport, "export dma-buf",
+                      "no descriptor could be made for the frame", "raise the limit of open files (ulimit -n)", err);
+    }
+    UniqueFd ours(ends[0]), theirs(ends[1]);
+    const auto id = file_id(theirs.get());
+    if (!id)
+        return refuse(ErrorCode::MemoryExport, "export dma-buf", "the new descriptor has no identity", {}, errno);
+    (void)prune_exports(held, allocation);
+    allocation.exports.push_back(*id);
+    exports_.insert_or_assign(*id, Export{memory, std::move(ours)});
+    return theirs;
+}
+
+Result<UniqueFd> Chip::export_host(const Lock &, const Memory &memory, Allocation &allocation)
+{
+    auto fd = allocation.pages.export_fd(udmabuf_, memory.offset, memory.size);
+    if (!fd) {
+        fd.error().device = name_;
+        return std::unexpected(std::move(fd.error()));
+    }
+    const auto id = file_id(fd->get());
+    if (!id)
+        return refuse(ErrorCode::MemoryExport, "export dma-buf", "the new descriptor has no identity", {}, errno);
+    // A memfd has one identity for all its exports, all of them from byte 0: the longest wins.
+    const auto [at, inserted] = exports_.try_emplace(*id, Export{memory, UniqueFd()});
+    if (inserted)
+        allocation.exports.push_back(*id);
+    else if (at->second.memory.size < memory.size)
+        at->second.memory.size = memory.size;
+    return fd;
+}
+
+Result<Memory> Chip::resolve_dmabuf(int fd)
+{
+    constexpr const char *operation = "resolve dma-buf";
+    const Lock held = lock();
+    const auto id = file_id(fd);
+    if (!id)
+        return refuse(ErrorCode::MemoryForeign, operation, std::format("{} is no open descriptor", fd), {}, errno);
+    const auto at = exports_.find(*id);
+    if (at == exports_.end())
+        return refuse(ErrorCode::MemoryForeign, operation, "the descriptor was not exported by this device", {},
+                      EINVAL);
+    if (at->second.memory.generation != generation_)
+        return refuse(ErrorCode::MemoryStale, operation,
+                      std::format("the descriptor was exported in generation {}, the device is in generation {}",
+                                  at->second.memory.generation, generation_),
+                      "allocate and export anew after a device loss", EINVAL);
+    return at->second.memory;
+}
+
+// --- access ---
+
+Result<std::span<std::byte>> Chip::host_span(const Memory &memory)
+{
+    if (memory.placement == Placement::Device)
+        return refuse(ErrorCode::MemoryForeign, "map host pages", "device memory has no CPU mapping",
+                      "copy it to host pages with Device::submit()", EINVAL);
+    return bytes_of(memory);
+}
+
+Result<std::span<std::byte>> Chip::bytes_of(const Memory &memory)
+{
+    const Lock held = lock();
+    auto found = find(held, memory);
+    if (!found)
+        return std::unexpected(std::move(found.error()));
+    return std::span<std::byte>(bytes(**found) + memory.offset, static_cast<size_t>(memory.size));
+}
+
+Device::Usage Chip::usage()
+{
+    const Lock held = lock();
+    Device::Usage usage{.device_bytes = hbm_.used(),
+                        .host_bytes = host_bytes_,
+                        .exports_open = 0,
+                        .requests_pending = pending_};
+    for (auto &[handle, allocation] : allocations_)
+        usage.exports_open += prune_exports(held, *allocation);
+    return usage;
+}
+
+// --- life ---
+
+Fault Chip::next_fault(const Lock &held, FaultPoint point)
+{
+    const Fault fault = settings_.faults.next(point);
+    if (fault.lost)
+        lose(held);
+    return fault;
+}
+
+Status Chip::check_alive(const Lock &, const char *operation) const
+{
+    if (lost_)
+        return std::unexpected(lost_error(operation));
+    return {};
+}
+
+Error Chip::lost_error(const char *operation) const
+{
+    return {.code = ErrorCode::DeviceLost,
+            .operation = operation,
+            .sys_errno = EBUSY, // the driver's word while a device is not operational
+            .device = name_,
+            .cause = std::format("{} was lost", name_),
+            .remedy = "stop and start the pipeline: it opens the device again"};
+}
+
+void Chip::lose(const Lock &held)
+{
+    if (lost_)
+        return;
+    lost_ = true;
+    ++generation_;
+    // Descriptors of the generation before the one just ended answer MemoryForeign from now on.
+    std::erase_if(exports_, [this](const auto &entry) { return entry.second.memory.generation + 1 < generation_; });
+    std::vector<Allocation *> all;
+    for (auto &[handle, allocation] : allocations_)
+        all.push_back(allocation.get());
+    for (Allocation *allocation : all) {
+        if (allocation->memory.placement == Placement::Host) {
+            // The pages are the process's: they stay until released, as CPU users still have them mapped.
+            if (allocation->users == 0)
+                unmap(*allocation);
+            continue;
+        }
+        for (const FileId &id : allocation->exports)
+            if (const auto at = exports_.find(id); at != exports_.end())
+                at->second.ours.reset(); // holders see a hang-up
+        allocation->exports.clear();
+        if (!allocation->released)
+            retire(held, *allocation);
+    }
+    wake_all(held);
+}
+
+void Chip::recover()
+{
+    const Lock held = lock();
+    lost_ = false;
+}
+
+void Chip::close()
+{
+    const Lock held = lock();
+    closing_ = true;
+    wake_all(held);
+}
+
+void Chip::deliver(CompletionListener &listener, Completion completion)
+{
+    const std::lock_guard one_at_a_time(delivery_);
+    deliverer_ = std::this_thread::get_id();
+    listener.completed(std::move(completion));
+    deliverer_ = std::thread::id{};
+}
+
+// --- for tests ---
+
+void Chip::set_frozen(bool frozen)
+{
+    const Lock held = lock();
+    frozen_ = frozen;
+    wake_all(held);
+}
+
+bool Chip::unpin(const Memory &memory)
+{
+    const Lock held = lock();
+    auto found = find(held, memory);
+    if (!found || !(*found)->mapped)
+        return false;
+    unmap(**found);
+    return true;
+}
+
+uint64_t Chip::hbm_resident()
+{
+    const Lock held = lock();
+    return hbm_.resident();
+}
+
+size_t Chip::mmu_mappings()
+{
+    const Lock held = lock();
+    return mmu_.mappings();
+}
+
+uint64_t Chip::flushes()
+{
+    const Lock held = lock();
+    return flushes_;
+}
+
+} // namespace hl::sim

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "backends/sim/faultlist.h"
+
+#include <charconv>
+#include <cstring>
+#include <format>
+#include <string>
+#include <utility>
+
+namespace hl::sim {
+namespace {
+
+constexpr std::string_view grammar =
+    "a comma list of hbm-full, POINT:N=ERRNO, POINT:N=delay:20ms, POINT:N=stall and lost@POINT:N with POINT one of "
+    "alloc, export, copy, submit (= frame), N from 1; delay and stall only for copy and submit";
+constexpr std::string_view blanks = " \t\n";
+
+std::string_view trimmed(std::string_view text)
+{
+    const auto from = text.find_first_not_of(blanks);
+    if (from == std::string_view::npos)
+        return {};
+    return text.substr(from, text.find_last_not_of(blanks) - from + 1);
+}
+
+std::optional<uint64_t> parse_number(std::string_view text) noexcept
+{
+    uint64_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc{} || end != text.data() + text.size() || text.empty())
+        return std::nullopt;
+    return value;
+}
+
+std::optional<FaultPoint> parse_point(std::string_view name) noexcept
+{
+    constexpr std::array<std::pair<std::string_view, FaultPoint>, 5> points{{{"alloc", FaultPoint::Alloc},
+                                                                             {"export", FaultPoint::Export},
+                                                                             {"copy", FaultPoint::Copy},
+                                                                             {"submit", FaultPoint::Submit},
+                                                                             {"frame", FaultPoint::Submit}}};
+    for (const auto &[text, point] : points)
+        if (text == name)
+            return point;
+    return std::nullopt;
+}
+
+std::optional<int> parse_errno(std::string_view name) noexcept
+{
+    constexpr int last_errno = 133; // EHWPOISON
+    for (int e = 1; e <= last_errno; ++e)
+        if (const char *text = strerrorname_np(e); text && name == text)
+            return e;
+    return std::nullopt;
+}
+
+// A hostile setting must not fill the terminal.
+std::string shown(std::string_view item)
+{
+    std::string out;
+    for (const char c : item.substr(0, 60))
+        out += c >= ' ' && c < 127 ? c : '?';
+    return item.size() > 60 ? out + "..." : out;
+}
+
+} // namespace
+
+std::optional<std::chrono::nanoseconds> parse_duration(std::string_view text) noexcept
+{
+    using namespace std::chrono;
+    constexpr std::array<std::pair<std::string_view, nanoseconds>, 3> units{
+        {{"us", microseconds(1)}, {"ms", milliseconds(1)}, {"s", seconds(1)}}};
+    for (const auto &[unit, length] : units) {
+        if (!text.ends_with(unit))
+            continue;
+        const auto count = parse_number(text.substr(0, text.size() - unit.size()));
+        if (!count || *count > static_cast<uint64_t>(hours(1) / length))
+            return std::nullopt;
+        return length * static_cast<int64_t>(*count);
+    }
+    return std::nullopt;
+}
+
+bool FaultList::parse_effect(std::string_view effect, Item &item)
+{
+    const bool timed = item.point == FaultPoint::Copy || item.point == FaultPoint::Submit;
+    if (effect == "stall") {
+        item.fault.stall = true;
+        return timed;
+    }
+    if (constexpr std::string_view prefix = "delay:"; effect.starts_with(prefix)) {
+        const auto delay = parse_duration(effect.substr(prefix.size()));
+        item.fault.delay = delay.value_or(std::chrono::nanoseconds(0));
+        return delay && timed;
+    }
+    const auto error = parse_errno(effect);
+    item.fault.error = error.value_or(0);
+    return error.has_value();
+}
+
+bool FaultList::parse_item(std::string_view text)
+{
+    if (text == "hbm-full") {
+        hbm_full_ = true;
+        return true;
+    }
+    Item item;
+    constexpr std::string_view lost = "lost@";
+    item.fault.lost = text.starts_with(lost);
+    if (item.fault.lost)
+        text.remove_prefix(lost.size());
+
+    const auto colon = text.find(':');
+    if (colon == std::string_view::npos)
+        return false;
+    const auto point = parse_point(text.substr(0, colon));
+    if (!point)
+        return false;
+    item.point = *point;
+    const auto equals = item.fault.lost ? text.size() : text.find('=', colon);
+    if (equals == std::string_view::npos)
+        return false;
+    const auto at = parse_number(text.substr(colon + 1, equals - colon - 1));
+    if (!at || *at == 0)
+        return false;
+    item.at = *at;
+    if (!item.fault.lost && !parse_effect(text.substr(equals + 1), item))
+        return false;
+    items_.push_back(item);
+    return true;
+}
+
+Result<FaultList> FaultList::parse(std::string_view text)
+{
+    FaultList list;
+    if (trimmed(text).empty())
+        return list;
+    for (;;) {
+        const auto comma = text.find(',');
+        const std::string_view item = trimmed(text.substr(0, comma));
+        if (!list.parse_item(item))
+            return fail(ErrorCode::DeviceConfig, "read HL_SIM_FAULTS",
+                        std::format("HL_SIM_FAULTS: \"{}\" is not a fault", shown(item)), std::string(grammar));
+        if (comma == std::string_view::npos)
+            return list;
+        text.remove_prefix(comma + 1);
+    }
+}
+
+Fault FaultList::next(FaultPoint point) noexcept
+{
+    const uint64_t number = ++count_[static_cast<size_t>(point)];
+    Fault out;
+    for (const Item &item : items_) {
+        if (item.point != point || item.at != number)
+            continue;
+        if (item.fault.error)
+            out.error = item.fault.error;
+        out.delay += item.fault.delay;
+        out.stall |= item.fault.stall;
+        out.lost |= item.fault.lost;
+    }
+    return out;
+}
+
+bool FaultList::strikes(FaultPoint point) const noexcept
+{
+    for (const Item &item : items_)
+        if (item.point == point)
+            return true;
+    return false;
+}
+
+} // namespace hl::sim

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "backends/sim/simdevice.h"
+
+#include "backends/sim/namelock.h"
+#include "inference/engine.h"
+
+#include <format>
+
+namespace hl::sim {
+
+DeviceInfo SimDevice::describe(std::string_view name)
+{
+    const std::string spec = name.empty() ? "sim" : std::format("sim:{}", name);
+    return {.name = spec,
+            .backend = "sim",
+            .stand_in = "SIM",
+            .chip = "Gaudi2",
+            .spec = spec,
+            .memory_size = hbm_bytes - device_page,
+            .page_size = device_page,
+            .simulated = true,
+            .udmabuf = open_udmabuf().valid()};
+}
+
+SimDevice::SimDevice(std::string_view name, UniqueFd name_lock)
+    : info_(describe(name)), name_lock_(std::move(name_lock))
+{
+}
+
+Result<std::unique_ptr<Device>> SimDevice::open(std::string_view name)
+{
+    auto settings = Settings::from_environment();
+    if (!settings)
+        return std::unexpected(std::move(settings.error()));
+    UniqueFd name_lock;
+    if (!name.empty()) {
+        auto taken = lock_name(name);
+        if (!taken)
+            return std::unexpected(std::move(taken.error()));
+        name_lock = std::move(*taken);
+    }
+    std::unique_ptr<SimDevice> device(new SimDevice(name, std::move(name_lock)));
+    auto chip = Chip::create(device->id(), device->info_.name, std::move(*settings));
+    if (!chip)
+        return std::unexpected(std::move(chip.error()));
+    device->info_.memory_size = (*chip)->user_bytes();
+    device->info_.udmabuf = (*chip)->has_udmabuf();
+    device->chip_ = std::move(*chip);
+    device->dma_ = std::make_unique<DmaEngine>(device->chip_);
+    return device;
+}
+
+SimDevice::~SimDevice() = default;
+
+uint32_t SimDevice::generation() const noexcept
+{
+    return chip_->generation(chip_->lock());
+}
+
+bool SimDevice::lost() const noexcept
+{
+    return chip_->lost(chip_->lock());
+}
+
+Status SimDevice::recover()
+{
+    chip_->recover();
+    return {};
+}
+
+Result<Memory> SimDevice::allocate(uint64_t size, Placement placement)
+{
+    return chip_->allocate(size, placement);
+}
+
+Status SimDevice::release(const Memory &memory)
+{
+    return chip_->release(memory);
+}
+
+Result<UniqueFd> SimDevice::export_dmabuf(const Memory &memory)
+{
+    return chip_->export_dmabuf(memory);
+}
+
+Result<Memory> SimDevice::resolve_dmabuf(int fd)
+{
+    return chip_->resolve_dmabuf(fd);
+}
+
+Result<std::span<std::byte>> SimDevice::host_span(const Memory &memory)
+{
+    return chip_->host_span(memory);
+}
+
+Status SimDevice::submit(std::span<const CopyRequest> requests, CompletionListener &listener)
+{
+    return dma_->submit(requests, listener);
+}
+
+Status SimDevice::flush_inbound_writes()
+{
+    const auto lock = chip_->lock();
+    if (auto alive = chip_->check_alive(lock, "flush inbound writes"); !alive)
+        return alive;
+    chip_->count_flush(lock);
+    return {};
+}
+
+Result<std::shared_ptr<Engine>> SimDevice::create_engine(const Model &model, const EngineOptions &)
+{
+    return fail(ErrorCode::ModelUnsupported, "load model", std::format("{} cannot be loaded yet", model.name), {}, 0,
+                info_.name);
+}
+
+Device::Usage SimDevice::usage() const
+{
+    return chip_->usage();
+}
+
+} // namespace hl::sim

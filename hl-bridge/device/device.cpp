@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "device/device.h"
+
+#include "backends/backends.h"
+#include "core/log.h"
+#include "device/devicespec.h"
+#include "device/devicetable.h"
+
+#include <linux/dma-buf.h>
+#include <poll.h>
+#include <sys/ioctl.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstdlib>
+#include <format>
+#include <optional>
+#include <string>
+
+namespace hl {
+namespace {
+
+constexpr const char *sim_remedy = "use device=sim (or HL_DEVICE=sim) for the simulator";
+
+std::string variable(const char *name, const char *otherwise)
+{
+    const char *value = std::getenv(name);
+    return value && *value ? value : otherwise;
+}
+
+// $HL_SYSFS is a saved or made-up sysfs tree, for tests and for reading another machine's.
+std::vector<PciGaudi> gaudis()
+{
+    return find_pci_gaudis(variable("HL_SYSFS", "/sys"));
+}
+
+const Backend *backend_for(const DeviceSpec &spec)
+{
+    const auto all = backends();
+    const auto at = std::ranges::find_if(all, [&](const Backend &backend) { return backend.takes(spec); });
+    return at == all.end() ? nullptr : &*at;
+}
+
+bool names(const DeviceSpec &spec, const PciGaudi &gaudi)
+{
+    switch (spec.kind) {
+    case DeviceSpec::Kind::Accel:
+        return std::cmp_equal(gaudi.accel, spec.number);
+    case DeviceSpec::Kind::Module:
+        return std::cmp_equal(gaudi.module, spec.number);
+    case DeviceSpec::Kind::Pci:
+        return gaudi.address == spec.name;
+    case DeviceSpec::Kind::Auto:
+        return true;
+    case DeviceSpec::Kind::Sim:
+        break;
+    }
+    return false;
+}
+
+// The Gaudi that `spec` names, as the specification of its PCI address.
+Result<DeviceSpec> find_hardware(const DeviceSpec &spec, const std::vector<PciGaudi> &present)
+{
+    const std::string operation = std::format("open {}", spec.text());
+    bool hidden = false;
+    for (const PciGaudi &gaudi : present) {
+        if (!names(spec, gaudi))
+            continue;
+        auto seen = visible(gaudi);
+        if (!seen)
+            return std::unexpected(std::move(seen.error()));
+        hidden |= !*seen;
+        if (*seen)
+            return DeviceSpec{.kind = DeviceSpec::Kind::Pci, .name = gaudi.address};
+    }
+    if (hidden)
+        return fail(ErrorCode::DeviceNotFound, operation,
+                    std::format("{} is hidden by HABANA_VISIBLE_MODULES or HABANA_VISIBLE_DEVICES", spec.text()),
+                    std::format("change those variables, or {}", sim_remedy), ENODEV, spec.text());
+    return fail(ErrorCode::DeviceNotFound, operation,
+                std::format("no Gaudi on the PCI bus is {} ({} found)", spec.text(), present.size()), sim_remedy,
+                ENODEV, spec.text());
+}
+
+Result<DeviceSpec> settle(const DeviceSpec &spec)
+{
+    if (spec.kind == DeviceSpec::Kind::Sim)
+        return spec;
+    const auto present = gaudis();
+    if (spec.kind == DeviceSpec::Kind::Auto && present.empty())
+        return DeviceSpec{.kind = DeviceSpec::Kind::Sim};
+    return find_hardware(spec, present);
+}
+
+} // namespace
+
+static uint32_t next_device_id() noexcept
+{
+    static constinit std::atomic<uint32_t> last{0};
+    return ++last;
+}
+
+Device::Device() noexcept : id_(next_device_id()) {}
+
+Device::~Device() = default;
+
+Result<std::shared_ptr<Device>> Device::open(std::string_view text)
+{
+    const std::string wanted = text.empty() ? variable("HL_DEVICE", "auto") : std::string(text);
+    auto spec = DeviceSpec::parse(wanted);
+    if (spec)
+        spec = settle(*spec);
+    if (!spec)
+        return std::unexpected(std::move(spec.error()));
+    const Backend *backend = backend_for(*spec);
+    if (!backend)
+        return fail(ErrorCode::DeviceUnusable, std::format("open {}", wanted),
+                    std::format("a Gaudi is present at {}, but this version has no backend that drives hardware",
+                                spec->text()),
+                    sim_remedy, ENOTSUP, spec->text());
+    return DeviceTable::instance().get(spec->text(), [&] { return backend->open(*spec); });
+}
+
+std::vector<DeviceInfo> Device::enumerate()
+{
+    std::vector<DeviceInfo> found;
+    for (const Backend &backend : backends())
+        for (DeviceInfo &info : backend.enumerate())
+            found.push_back(std::move(info));
+    return found;
+}
+
+Status Device::copy(std::span<const CopyRegion> regions, Deadline deadline)
+{
+    CopyRequest request{.deadline = deadline};
+    if (regions.size() > request.region.size())
+        return fail(ErrorCode::CopyFailed, "DMA copy",
+                    std::format("{} regions in one request; {} can be taken", regions.size(), request.region.size()),
+                    {}, EINVAL, info().name);
+    std::ranges::copy(regions, request.region.begin());
+    request.regions = regions.size();
+    CompletionWaiter waiter;
+    if (auto submitted = submit({&request, 1}, waiter); !submitted)
+        return submitted;
+    // The device ends the request at its deadline; until it has let go, the memories are in use.
+    return *waiter.wait();
+}
+
+Status Device::wait_readers(int fd, Deadline deadline)
+{
+    constexpr const char *operation = "wait for readers";
+    // DMA_BUF_SYNC_WRITE: all fences a writer has to wait for, readers' and writers' (linux/dma-buf.h).
+    dma_buf_export_sync_file args{.flags = DMA_BUF_SYNC_WRITE, .fd = -1};
+    if (::ioctl(fd, DMA_BUF_IOCTL_EXPORT_SYNC_FILE, &args) < 0) {
+        const int err = errno;
+        if (err == EMFILE || err == ENFILE)
+            return fail(ErrorCode::FdLimit, operation, "no descriptor left for the frame's fence",
+                        "raise the limit of open files (ulimit -n)", err, info().name);
+        return {}; // no dma-buf, or a kernel without the ioctl: nothing fenced it
+    }
+    const UniqueFd fence(args.fd);
+    for (;;) {
+        timespec left{};
+        timespec *timeout = nullptr;
+        if (deadline != no_deadline) {
+            const auto rest = std::max(deadline - Clock::now(), Clock::duration::zero());
+            const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(rest);
+            left.tv_sec = seconds.count();
+            left.tv_nsec = std::chrono::nanoseconds(rest - seconds).count();
+            timeout = &left;
+        }
+        pollfd entry{.fd = fence.get(), .events = POLLIN, .revents = 0};
+        const int ready = ::ppoll(&entry, 1, timeout, nullptr);
+        if (ready > 0)
+            return {};
+        if (ready == 0)
+            return fail(ErrorCode::FenceTimeout, operation, "a reader of the exported frame did not finish in time",
+                        "look for a stalled display or encoder downstream", ETIMEDOUT, info().name);
+        if (errno != EINTR)
+            return fail(ErrorCode::FenceTimeout, operation, "the frame's fence cannot be waited for", {}, errno,
+                        info().name);
+    }
+}
+
+OwnedMemory::OwnedMemory(std::shared_ptr<Device> device, const Memory &memory) noexcept
+    : device_(std::move(device)), memory_(memory)
+{
+}
+
+OwnedMemory::OwnedMemory(OwnedMemory &&other) noexcept
+    : device_(std::move(other.device_)), memory_(std::exchange(other.memory_, {}))
+{
+}
+
+OwnedMemory &OwnedMemory::operator=(OwnedMemory &&other) noexcept
+{
+    if (this != &other) {
+        reset();
+        device_ = std::move(other.device_);
+        memory_ = std::exchange(other.memory_, {});
+    }
+    return *this;
+}
+
+OwnedMemory::~OwnedMemory()
+{
+    reset();
+}
+
+Result<OwnedMemory> OwnedMemory::allocate(std::shared_ptr<Device> device, uint64_t size, Placement placement)
+{
+    auto memory = device->allocate(size, placement);
+    if (!memory)
+        return std::unexpected(std::move(memory.error()));
+    return OwnedMemory(std::move(device), *memory);
+}
+
+void OwnedMemory::reset() noexcept
+{
+    if (!device_)
+        return;
+    if (auto released = device_->release(memory_); !released)
+        log(LogLevel::Error, "device", released.error().details());
+    device_.reset();
+    memory_ = {};
+}
+
+} // namespace hl

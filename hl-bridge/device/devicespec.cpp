@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "device/devicespec.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdlib>
+#include <filesystem>
+#include <format>
+#include <fstream>
+#include <optional>
+
+namespace hl {
+namespace {
+
+template <class T>
+std::optional<T> parse_number(std::string_view text, int base = 10)
+{
+    T value{};
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
+    if (text.empty() || error != std::errc{} || end != text.data() + text.size())
+        return std::nullopt;
+    return value;
+}
+
+bool is_name(std::string_view text)
+{
+    return !text.empty() && text.size() <= 64 && std::ranges::all_of(text, [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
+               c == '.';
+    });
+}
+
+// DDDD:BB:DD.F, hexadecimal.
+std::optional<std::string> pci_address(std::string_view text)
+{
+    if (text.size() != 12 || text[4] != ':' || text[7] != ':' || text[10] != '.' || text[11] < '0' || text[11] > '7')
+        return std::nullopt;
+    std::string out;
+    for (size_t i = 0; i < text.size(); ++i) {
+        const char c = text[i] >= 'A' && text[i] <= 'F' ? static_cast<char>(text[i] - 'A' + 'a') : text[i];
+        const bool separator = i == 4 || i == 7 || i == 10;
+        if (!separator && !((c >= '0' && c <= '9') || (c >= 'a' && c <= 'f')))
+            return std::nullopt;
+        out += c;
+    }
+    return out;
+}
+
+std::string first_line(const std::filesystem::path &path)
+{
+    std::ifstream file(path);
+    std::string line;
+    std::getline(file, line);
+    return line;
+}
+
+std::optional<uint32_t> hex_file(const std::filesystem::path &path)
+{
+    const std::string line = first_line(path);
+    return line.starts_with("0x") ? parse_number<uint32_t>(std::string_view(line).substr(2), 16) : std::nullopt;
+}
+
+// The N of a child directory accelN of `device`/accel, -1 if there is none.
+int accel_number(const std::filesystem::path &device)
+{
+    std::error_code error;
+    for (std::filesystem::directory_iterator at(device / "accel", error), end; !error && at != end;
+         at.increment(error)) {
+        const std::string name = at->path().filename().string();
+        if (name.starts_with("accel"))
+            if (const auto n = parse_number<int>(std::string_view(name).substr(5)))
+                return *n;
+    }
+    return -1;
+}
+
+// Whether `value` is in the comma list, or nullopt if the list is malformed.
+std::optional<bool> listed(std::string_view list, int value)
+{
+    bool found = false;
+    for (;;) {
+        const auto comma = list.find(',');
+        const auto n = parse_number<uint32_t>(list.substr(0, comma));
+        if (!n)
+            return std::nullopt;
+        found |= value >= 0 && *n == static_cast<uint32_t>(value);
+        if (comma == std::string_view::npos)
+            return found;
+        list.remove_prefix(comma + 1);
+    }
+}
+
+Result<bool> visible_by(const char *variable, int value)
+{
+    const char *list = std::getenv(variable);
+    if (!list || !*list || value < 0)
+        return true;
+    const auto found = listed(list, value);
+    if (!found)
+        return fail(ErrorCode::DeviceConfig, std::format("read {}", variable),
+                    std::format("{}=\"{:.60}\" is no list of numbers", variable, list),
+                    std::format("set {} to numbers with commas between, e.g. 0,1", variable));
+    return *found;
+}
+
+} // namespace
+
+Result<DeviceSpec> DeviceSpec::parse(std::string_view text)
+{
+    if (text == "auto")
+        return DeviceSpec{};
+    if (text == "sim")
+        return DeviceSpec{.kind = Kind::Sim};
+    if (text.starts_with("sim:") && is_name(text.substr(4)))
+        return DeviceSpec{.kind = Kind::Sim, .name = std::string(text.substr(4))};
+    if (text.starts_with("accel"))
+        if (const auto n = parse_number<uint32_t>(text.substr(5)))
+            return DeviceSpec{.kind = Kind::Accel, .number = *n};
+    if (text.starts_with("module:"))
+        if (const auto n = parse_number<uint32_t>(text.substr(7)))
+            return DeviceSpec{.kind = Kind::Module, .number = *n};
+    if (auto address = pci_address(text))
+        return DeviceSpec{.kind = Kind::Pci, .name = std::move(*address)};
+    return fail(ErrorCode::DeviceSpec, "open device", std::format("\"{}\" names no device", text.substr(0, 80)),
+                "use auto, sim, sim:NAME, accel0, a PCI address such as 0000:4d:00.0, or module:3");
+}
+
+std::string DeviceSpec::text() const
+{
+    switch (kind) {
+    case Kind::Auto:
+        return "auto";
+    case Kind::Sim:
+        return name.empty() ? "sim" : "sim:" + name;
+    case Kind::Accel:
+        return std::format("accel{}", number);
+    case Kind::Pci:
+        return name;
+    case Kind::Module:
+        return std::format("module:{}", number);
+    }
+    return {};
+}
+
+std::vector<PciGaudi> find_pci_gaudis(const std::string &sysfs)
+{
+    constexpr uint32_t habana = 0x1da3;
+    constexpr uint32_t network_class = 0x02;
+    namespace fs = std::filesystem;
+    std::vector<PciGaudi> found;
+    std::error_code error;
+    for (fs::directory_iterator at(fs::path(sysfs) / "bus/pci/devices", error), end; !error && at != end;
+         at.increment(error)) {
+        const auto vendor = hex_file(at->path() / "vendor");
+        const auto function = hex_file(at->path() / "class");
+        if (vendor != habana || (function && *function >> 16 == network_class))
+            continue;
+        found.push_back({.address = at->path().filename().string(),
+                         .device = static_cast<uint16_t>(hex_file(at->path() / "device").value_or(0)),
+                         .accel = accel_number(at->path()),
+                         .module = parse_number<int>(first_line(at->path() / "module_id")).value_or(-1)});
+    }
+    std::ranges::sort(found, {}, &PciGaudi::address);
+    return found;
+}
+
+Result<bool> visible(const PciGaudi &gaudi)
+{
+    auto by_module = visible_by("HABANA_VISIBLE_MODULES", gaudi.module);
+    if (!by_module || !*by_module)
+        return by_module;
+    const char *devices = std::getenv("HABANA_VISIBLE_DEVICES");
+    const std::string_view list = devices ? devices : "";
+    if (list == "all")
+        return true;
+    if (list == "none" || list == "void")
+        return false;
+    return visible_by("HABANA_VISIBLE_DEVICES", gaudi.accel);
+}
+
+} // namespace hl

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include "core/error.h"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace hl {
+
+// A parsed device specification: auto | sim | sim:NAME | accelN | DDDD:BB:DD.F | module:N
+struct DeviceSpec {
+    enum class Kind : uint8_t { Auto, Sim, Accel, Pci, Module };
+
+    Kind kind = Kind::Auto;
+    std::string name;    // Sim: NAME or empty; Pci: the address in lower case
+    uint32_t number = 0; // Accel, Module
+
+    // NAME is 1 to 64 of A-Z a-z 0-9 _ - and dot. Errors: DeviceSpec naming the grammar.
+    [[nodiscard]] static Result<DeviceSpec> parse(std::string_view text);
+    // The canonical text: equal for specifications that name the same thing.
+    [[nodiscard]] std::string text() const;
+
+    friend bool operator==(const DeviceSpec &, const DeviceSpec &) = default;
+};
+
+// A Gaudi found on the PCI bus (vendor 0x1da3; its network functions are left out).
+struct PciGaudi {
+    std::string address;  // "0000:4d:00.0"
+    uint16_t device = 0;  // PCI device id
+    int accel = -1;       // N of /dev/accel/accelN, -1: no driver made a node
+    int module = -1;      // module_id from sysfs, -1: unknown
+};
+
+// Reads `sysfs`/bus/pci/devices. `sysfs` is "/sys", or a saved or made-up tree. Ordered by address.
+[[nodiscard]] std::vector<PciGaudi> find_pci_gaudis(const std::string &sysfs);
+
+// Whether HABANA_VISIBLE_MODULES (a list of module ids) and HABANA_VISIBLE_DEVICES (a list of accel numbers, "all",
+// "none" or "void") let this process use the device. An unset variable and an unknown number do not hide.
+// Errors: DeviceConfig for a malformed list.
+[[nodiscard]] Result<bool> visible(const PciGaudi &gaudi);
+
+} // namespace hl

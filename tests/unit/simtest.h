@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include "device/device.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <memory>
+#include <string>
+
+// What the tests of the simulated device share.
+
+#define ASSERT_OK(expression)                                                                                          \
+    do {                                                                                                               \
+        const auto &hl_result = (expression);                                                                          \
+        ASSERT_TRUE(hl_result) << hl_result.error().details();                                                         \
+    } while (false)
+#define EXPECT_OK(expression)                                                                                          \
+    do {                                                                                                               \
+        const auto &hl_result = (expression);                                                                          \
+        EXPECT_TRUE(hl_result) << hl_result.error().details();                                                         \
+    } while (false)
+#define ASSERT_CODE(expression, wanted)                                                                                \
+    do {                                                                                                               \
+        const auto &hl_result = (expression);                                                                          \
+        ASSERT_FALSE(hl_result);                                                                                       \
+        ASSERT_EQ(hl::error_code_name(hl_result.error().code), hl::error_code_name(wanted))                            \
+            << hl_result.error().details();                                                                            \
+    } while (false)
+#define EXPECT_CODE(expression, wanted)                                                                                \
+    do {                                                                                                               \
+        const auto &hl_result = (expression);                                                                          \
+        EXPECT_FALSE(hl_result);                                                                                       \
+        if (!hl_result) {                                                                                              \
+            EXPECT_EQ(hl::error_code_name(hl_result.error().code), hl::error_code_name(wanted))                        \
+                << hl_result.error().details();                                                                        \
+        }                                                                                                              \
+    } while (false)
+
+namespace hl::test {
+
+// An environment variable for the life of the object.
+class Setting {
+public:
+    Setting(const char *name, const char *value) : name_(name)
+    {
+        if (const char *old = std::getenv(name)) {
+            had_ = true;
+            old_ = old;
+        }
+        if (value)
+            ::setenv(name, value, 1);
+        else
+            ::unsetenv(name);
+    }
+    Setting(const Setting &) = delete;
+    Setting &operator=(const Setting &) = delete;
+    ~Setting()
+    {
+        if (had_)
+            ::setenv(name_, old_.c_str(), 1);
+        else
+            ::unsetenv(name_);
+    }
+
+private:
+    const char *name_;
+    bool had_ = false;
+    std::string old_;
+};
+
+inline std::shared_ptr<Device> open_sim()
+{
+    auto device = Device::open("sim");
+    if (!device) {
+        ADD_FAILURE() << device.error().details();
+        std::abort();
+    }
+    return *device;
+}
+
+// An allocation that has to succeed and, at the end, to be released.
+class Owned {
+public:
+    Owned(std::shared_ptr<Device> device, uint64_t size, Placement placement) : device_(std::move(device))
+    {
+        auto memory = device_->allocate(size, placement);
+        EXPECT_OK(memory);
+        if (memory)
+            memory_ = *memory;
+    }
+    Owned(const Owned &) = delete;
+    Owned &operator=(const Owned &) = delete;
+    ~Owned() { release(); }
+
+    void release()
+    {
+        if (memory_.valid())
+            EXPECT_OK(device_->release(memory_));
+        memory_ = {};
+    }
+    const Memory &operator*() const { return memory_; }
+    const Memory *operator->() const { return &memory_; }
+
+private:
+    std::shared_ptr<Device> device_;
+    Memory memory_;
+};
+
+inline std::byte pattern(unsigned seed, size_t i)
+{
+    return static_cast<std::byte>((i * 7 + i / 251 + seed * 31 + 1) & 0xff);
+}
+
+// Fills host memory with a pattern of the seed.
+inline void fill(const std::shared_ptr<Device> &device, const Memory &memory, unsigned seed)
+{
+    const auto span = device->host_span(memory);
+    ASSERT_OK(span);
+    for (size_t i = 0; i < span->size(); ++i)
+        (*span)[i] = pattern(seed, i);
+}
+
+inline bool holds(const std::shared_ptr<Device> &device, const Memory &memory, unsigned seed)
+{
+    const auto span = device->host_span(memory);
+    if (!span)
+        return false;
+    for (size_t i = 0; i < span->size(); ++i)
+        if ((*span)[i] != pattern(seed, i))
+            return false;
+    return true;
+}
+
+} // namespace hl::test
