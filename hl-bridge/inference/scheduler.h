@@ -37,13 +37,14 @@ protected:
 };
 
 // One frame to infer on. Exactly one of `frame` (memory a device knows) and `foreign` (mapped by the caller, read only
-// during submit()) is set.
+// during submit()) is set; for an engine that reads nothing (InputKind::Nothing) both may be missing.
 struct Job {
     uint64_t id = 0;
     const FrameLayout *frame = nullptr;
     const FrameView *foreign = nullptr;
-    Rect region;   // width 0: the whole frame
-    Memory output; // as InferRequest::output
+    bool inbound_writes = false; // another PCI device may have written `frame`: flush before it is read
+    Rect region;                 // width 0: the whole frame
+    Memory output;               // as InferRequest::output
     Deadline deadline = no_deadline;
     // What must live until the hardware has let go of frame and output (a buffer). Released exactly once, on any
     // thread, after the listener was told or would have been; nullptr: nothing.
@@ -55,7 +56,7 @@ struct Job {
 // under way. Sits between one stream and one engine. Cancelling detaches the listener, never the memory: owners are
 // released when the hardware is done or the device is lost (DESIGN.md 4.5). Thread safe. No malloc after create() and
 // configure().
-class Scheduler : public std::enable_shared_from_this<Scheduler> {
+class Scheduler {
 public:
     struct Options {
         unsigned in_flight = 0; // 0 = EngineInfo::in_flight
@@ -83,7 +84,8 @@ public:
     // True while all slots are busy, detached jobs included.
     [[nodiscard]] virtual bool full() const noexcept = 0;
 
-    // After this returns, no job submitted before is reported to its listener. Does not wait for the hardware.
+    // After this returns, no job submitted before is reported to its listener. Does not wait for the hardware, only for
+    // a report under way on another thread. A listener may call it from a report.
     virtual void detach_all() noexcept = 0;
 };
 
