@@ -18,6 +18,7 @@ namespace hl {
 using preprocess::Axis;
 using preprocess::block;
 using preprocess::ColourStep;
+using preprocess::ColumnBlock;
 using preprocess::ColumnTaps;
 using preprocess::Kernels;
 
@@ -81,28 +82,34 @@ std::array<uint8_t, 3> rgb_bytes(PixelFormat format) noexcept
 
 } // namespace
 
+namespace {
+
+struct Filters {
+    ColumnTaps luma, chroma; // packed formats: luma is the pixels'
+};
+
+} // namespace
+
 struct Preprocess::Plan {
     FrameFormat source;
     ImageTarget target;
     const Kernels *kernels = nullptr;
     PixelFormatInfo info{};
-    ColourStep colour;          // of filtered samples
-    ColourStep direct;          // of plain bytes, packed formats only
-    std::array<float, 3> pad{}; // border values per channel
-    std::vector<int32_t> offsets;
-    std::vector<uint32_t> weights; // tables for the whole frame: luma, then chroma
+    ColourStep colour;               // of filtered samples
+    ColourStep direct;               // of plain bytes, packed formats only
+    std::array<float, 3> pad{};      // border values per channel
+    std::vector<ColumnBlock> blocks; // filters for the whole frame: luma, then chroma
+    Filters whole;                   // over `blocks`
 
-    // Bytes of scratch: two pairs of tables, three filtered rows, three rows of floats.
-    [[nodiscard]] size_t table_entries() const noexcept { return align_up(target.width, block); }
+    [[nodiscard]] size_t filter_blocks() const noexcept { return (target.width + block - 1) / block; }
     [[nodiscard]] size_t row_bytes(size_t plane) const noexcept
     {
         return plane < info.planes ? align_up(plane_row_bytes(source, plane) + preprocess::row_padding, 64) : 0;
     }
-    [[nodiscard]] size_t float_row_bytes() const noexcept { return align_up(table_entries() * sizeof(float), 64); }
+    [[nodiscard]] size_t float_row() const noexcept { return filter_blocks() * block; }
 
     void set_colour() noexcept;
-    void fill_tables(const Rect &region, uint32_t width, std::span<int32_t> offset,
-                     std::span<uint32_t> weight) const noexcept;
+    Filters fill_filters(const Rect &region, uint32_t width, std::span<ColumnBlock> into) const noexcept;
 };
 
 namespace {
@@ -235,15 +242,18 @@ void Preprocess::Plan::set_colour() noexcept
         direct.matrix[k][0] = static_cast<float>(normalise(target, k).factor);
 }
 
-void Preprocess::Plan::fill_tables(const Rect &region, uint32_t width, std::span<int32_t> offset,
-                                   std::span<uint32_t> weight) const noexcept
+Filters Preprocess::Plan::fill_filters(const Rect &region, uint32_t width, std::span<ColumnBlock> into) const noexcept
 {
-    const size_t used = align_up(width, block), n = table_entries();
-    preprocess::fill_columns(Axis::make(region.x, region.width, 0, width), width, info.plane[0].pixel_bytes,
-                             offset.first(used), weight.first(used));
+    const size_t used = (width + block - 1) / block;
+    const auto fill = [&](size_t plane, std::span<ColumnBlock> columns) {
+        const Axis axis = Axis::make(region.x, region.width, info.plane[plane].width_shift, width);
+        return preprocess::fill_columns(axis, width, info.plane[plane].pixel_bytes, columns);
+    };
+    Filters out;
+    out.luma = fill(0, into.first(used));
     if (info.yuv)
-        preprocess::fill_columns(Axis::make(region.x, region.width, info.plane[1].width_shift, width), width,
-                                 info.plane[1].pixel_bytes, offset.subspan(n, used), weight.subspan(n, used));
+        out.chroma = fill(1, into.subspan(filter_blocks(), used));
+    return out;
 }
 
 Result<Preprocess> Preprocess::plan(const FrameFormat &source, const ImageTarget &target, PreprocessKernel kernel)
@@ -274,19 +284,18 @@ Result<Preprocess> Preprocess::plan(const FrameFormat &source, const ImageTarget
     if (kernel == PreprocessKernel::Scalar || made->kernels == nullptr)
         made->kernels = &preprocess::scalar_kernels();
     made->set_colour();
-    made->offsets.resize(2 * made->table_entries());
-    made->weights.resize(2 * made->table_entries());
+    made->blocks.resize(2 * made->filter_blocks());
     const Rect whole{0, 0, source.width, source.height};
     const Window inside = preprocess::place(whole, target.width, target.height, target.how.scale);
-    made->fill_tables(whole, inside.width, made->offsets, made->weights);
+    made->whole = made->fill_filters(whole, inside.width, made->blocks);
     return Preprocess(std::move(made));
 }
 
 size_t Preprocess::scratch_bytes() const noexcept
 {
     const Plan &p = *plan_;
-    return 64 + 4 * align_up(p.table_entries() * sizeof(uint32_t), 64) + p.row_bytes(0) + p.row_bytes(1) +
-           p.row_bytes(2) + 3 * p.float_row_bytes();
+    return 64 + align_up(p.blocks.size() * sizeof(ColumnBlock), 64) + p.row_bytes(0) + p.row_bytes(1) + p.row_bytes(2) +
+           3 * align_up(p.float_row() * sizeof(float), 64);
 }
 
 size_t Preprocess::output_bytes() const noexcept
@@ -356,16 +365,9 @@ Preprocess::Frame::Frame(const Plan &plan, const FrameView &view, const Rect &re
       plane_count(plan.info.planes)
 {
     Carver carver(scratch);
-    const size_t n = plan.table_entries();
-    std::span<const int32_t> offsets = plan.offsets;
-    std::span<const uint32_t> weights = plan.weights;
-    if (region != Rect{0, 0, plan.source.width, plan.source.height}) {
-        const auto o = carver.take<int32_t>(2 * n);
-        const auto w = carver.take<uint32_t>(2 * n);
-        plan.fill_tables(region, to.width, o, w);
-        offsets = o;
-        weights = w;
-    }
+    Filters filters = plan.whole;
+    if (region != Rect{0, 0, plan.source.width, plan.source.height})
+        filters = plan.fill_filters(region, to.width, carver.take<ColumnBlock>(plan.blocks.size()));
     for (size_t p = 0; p < plane_count; ++p) {
         const PlaneInfo &info = plan.info.plane[p];
         const Axis columns = Axis::make(region.x, region.width, info.width_shift, to.width);
@@ -380,9 +382,9 @@ Preprocess::Frame::Frame(const Plan &plan, const FrameView &view, const Rect &re
             direct = !plan.info.yuv && columns.identity();
     }
     for (float *&row : floats)
-        row = carver.take<float>(n).data();
-    job.luma = {offsets.data(), weights.data()};
-    job.chroma = {offsets.data() + n, weights.data() + n};
+        row = carver.take<float>(plan.float_row()).data();
+    job.luma = filters.luma;
+    job.chroma = filters.chroma;
     job.colour = direct ? &plan.direct : &plan.colour;
     job.width = to.width;
     const Kernels &kernels = *plan.kernels;

@@ -66,55 +66,120 @@ HL_AVX2 inline __m256 convert(const Channel &c, __m256 y, __m256 u, __m256 v) no
     return _mm256_min_ps(_mm256_max_ps(sum, c.low), c.high);
 }
 
-HL_AVX2 void nv12(const RowJob &job) noexcept
+// The 16 bytes around each half of a block's columns.
+HL_AVX2 inline __m256i window(const uint8_t *row, const ColumnBlock &columns) noexcept
 {
-    const Channel c0 = channel(*job.colour, 0), c1 = channel(*job.colour, 1), c2 = channel(*job.colour, 2);
-    const __m256i luma = spread(0, 1), first = spread(0, 2), second = spread(1, 3);
-    for (uint32_t x = 0; x < job.width; x += block) {
-        const __m256i yy = gather(job.row[0], load(job.luma.offset + x));
-        const __m256i uv = gather(job.row[1], load(job.chroma.offset + x));
-        const __m256i wc = load(job.chroma.weights + x);
-        const __m256 y = weigh(_mm256_shuffle_epi8(yy, luma), load(job.luma.weights + x));
-        const __m256 u = weigh(_mm256_shuffle_epi8(uv, first), wc);
-        const __m256 v = weigh(_mm256_shuffle_epi8(uv, second), wc);
-        store(job.out[0], x, job.width, convert(c0, y, u, v));
-        store(job.out[1], x, job.width, convert(c1, y, u, v));
-        store(job.out[2], x, job.width, convert(c2, y, u, v));
+    const auto *low = reinterpret_cast<const __m128i *>(row + columns.window[0]);
+    const auto *high = reinterpret_cast<const __m128i *>(row + columns.window[1]);
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128(low)), _mm_loadu_si128(high), 1);
+}
+
+// Eight filtered samples of a plane with one byte per sample.
+template <bool Windowed>
+HL_AVX2 inline __m256 filter(const uint8_t *row, const ColumnBlock &columns) noexcept
+{
+    const __m256i weights = load(&columns.weights);
+    if constexpr (Windowed)
+        return weigh(_mm256_shuffle_epi8(window(row, columns), load(&columns.shuffle)), weights);
+    else
+        return weigh(_mm256_shuffle_epi8(gather(row, load(&columns.offset)), spread(0, 1)), weights);
+}
+
+// Eight filtered pairs of NV12's second plane.
+struct Pair {
+    __m256 u, v;
+};
+template <bool Windowed>
+HL_AVX2 inline Pair filter_pairs(const uint8_t *row, const ColumnBlock &columns) noexcept
+{
+    const __m256i weights = load(&columns.weights);
+    if constexpr (Windowed) {
+        const __m256i bytes = window(row, columns), first = load(&columns.shuffle);
+        // One byte further on; a "zero" index stays one.
+        const __m256i second = _mm256_add_epi8(first, _mm256_set1_epi8(1));
+        return {weigh(_mm256_shuffle_epi8(bytes, first), weights), weigh(_mm256_shuffle_epi8(bytes, second), weights)};
+    } else {
+        const __m256i bytes = gather(row, load(&columns.offset));
+        return {weigh(_mm256_shuffle_epi8(bytes, spread(0, 2)), weights),
+                weigh(_mm256_shuffle_epi8(bytes, spread(1, 3)), weights)};
     }
 }
 
-HL_AVX2 void i420(const RowJob &job) noexcept
+template <bool Semiplanar, bool LumaWindowed, bool ChromaWindowed>
+HL_AVX2 void yuv(const RowJob &job) noexcept
 {
     const Channel c0 = channel(*job.colour, 0), c1 = channel(*job.colour, 1), c2 = channel(*job.colour, 2);
-    const __m256i pair = spread(0, 1);
-    for (uint32_t x = 0; x < job.width; x += block) {
-        const __m256i at = load(job.chroma.offset + x);
-        const __m256i wc = load(job.chroma.weights + x);
-        const __m256 y =
-            weigh(_mm256_shuffle_epi8(gather(job.row[0], load(job.luma.offset + x)), pair), load(job.luma.weights + x));
-        const __m256 u = weigh(_mm256_shuffle_epi8(gather(job.row[1], at), pair), wc);
-        const __m256 v = weigh(_mm256_shuffle_epi8(gather(job.row[2], at), pair), wc);
-        store(job.out[0], x, job.width, convert(c0, y, u, v));
-        store(job.out[1], x, job.width, convert(c1, y, u, v));
-        store(job.out[2], x, job.width, convert(c2, y, u, v));
+    const ColumnBlock *luma = job.luma.blocks, *chroma = job.chroma.blocks;
+    for (uint32_t x = 0; x < job.width; x += block, ++luma, ++chroma) {
+        const __m256 y = filter<LumaWindowed>(job.row[0], *luma);
+        Pair uv;
+        if constexpr (Semiplanar)
+            uv = filter_pairs<ChromaWindowed>(job.row[1], *chroma);
+        else
+            uv = {filter<ChromaWindowed>(job.row[1], *chroma), filter<ChromaWindowed>(job.row[2], *chroma)};
+        store(job.out[0], x, job.width, convert(c0, y, uv.u, uv.v));
+        store(job.out[1], x, job.width, convert(c1, y, uv.u, uv.v));
+        store(job.out[2], x, job.width, convert(c2, y, uv.u, uv.v));
     }
 }
 
+template <bool Semiplanar>
+void any_yuv(const RowJob &job) noexcept
+{
+    if (job.luma.windowed)
+        job.chroma.windowed ? yuv<Semiplanar, true, true>(job) : yuv<Semiplanar, true, false>(job);
+    else
+        job.chroma.windowed ? yuv<Semiplanar, false, true>(job) : yuv<Semiplanar, false, false>(job);
+}
+
+// Eight bytes from each of two places.
+HL_AVX2 inline __m128i two_eights(const uint8_t *first, const uint8_t *second) noexcept
+{
+    const __m128i low = _mm_loadl_epi64(reinterpret_cast<const __m128i *>(first));
+    return _mm_castps_si128(_mm_loadh_pi(_mm_castsi128_ps(low), reinterpret_cast<const __m64 *>(second)));
+}
+
+// In each 128-bit half, from two pixels in eight bytes each: the taps `byte` of both, then the taps `next` of both,
+// each as two int16.
+HL_AVX2 inline __m256i pick_taps(uint8_t pixel_bytes, uint8_t byte, uint8_t next) noexcept
+{
+    alignas(16) char index[16];
+    for (int i = 0; i < 4; ++i) {
+        const int first = (i < 2 ? byte : next) + 8 * (i & 1);
+        index[4 * i] = static_cast<char>(first);
+        index[4 * i + 2] = static_cast<char>(first + pixel_bytes);
+        index[4 * i + 1] = index[4 * i + 3] = -1;
+    }
+    return _mm256_broadcastsi128_si256(_mm_load_si128(reinterpret_cast<const __m128i *>(index)));
+}
+
+// Both taps of a pixel lie in eight bytes, so one load per column fetches all three channels.
 HL_AVX2 void packed(const RowJob &job) noexcept
 {
     const ColourStep &c = *job.colour;
-    for (uint32_t x = 0; x < job.width; x += block) {
-        const __m256i at = load(job.luma.offset + x);
-        const __m256i weights = load(job.luma.weights + x);
-        const __m256i left = gather(job.row[0], at);
-        const __m256i right = gather(job.row[0] + c.pixel_bytes, at);
-        for (size_t k = 0; k < 3; ++k) {
-            const auto byte = static_cast<char>(c.byte[k]);
-            const __m256i pairs = _mm256_or_si256(_mm256_shuffle_epi8(left, spread(byte, -1)),
-                                                  _mm256_shuffle_epi8(right, spread(-1, byte)));
-            store(job.out[k], x, job.width,
-                  _mm256_fmadd_ps(weigh(pairs, weights), _mm256_set1_ps(c.matrix[k][0]), _mm256_set1_ps(c.bias[k])));
-        }
+    const __m256i pick01 = pick_taps(c.pixel_bytes, c.byte[0], c.byte[1]);
+    const __m256i pick2 = pick_taps(c.pixel_bytes, c.byte[2], c.byte[2]);
+    const __m256 factor0 = _mm256_set1_ps(c.matrix[0][0]), bias0 = _mm256_set1_ps(c.bias[0]);
+    const __m256 factor1 = _mm256_set1_ps(c.matrix[1][0]), bias1 = _mm256_set1_ps(c.bias[1]);
+    const __m256 factor2 = _mm256_set1_ps(c.matrix[2][0]), bias2 = _mm256_set1_ps(c.bias[2]);
+    const uint8_t *row = job.row[0];
+    const ColumnBlock *columns = job.luma.blocks;
+    for (uint32_t x = 0; x < job.width; x += block, ++columns) {
+        const auto &at = columns->offset;
+        // Columns 0, 1 and 4, 5, then 2, 3 and 6, 7: what unpacking brings into order.
+        const __m256i even = _mm256_inserti128_si256(_mm256_castsi128_si256(two_eights(row + at[0], row + at[1])),
+                                                     two_eights(row + at[4], row + at[5]), 1);
+        const __m256i odd = _mm256_inserti128_si256(_mm256_castsi128_si256(two_eights(row + at[2], row + at[3])),
+                                                    two_eights(row + at[6], row + at[7]), 1);
+        const __m256i even01 = _mm256_shuffle_epi8(even, pick01), odd01 = _mm256_shuffle_epi8(odd, pick01);
+        const __m256i even2 = _mm256_shuffle_epi8(even, pick2), odd2 = _mm256_shuffle_epi8(odd, pick2);
+        const __m256i weights = load(&columns->weights);
+        const __m256 v0 = weigh(_mm256_unpacklo_epi64(even01, odd01), weights);
+        const __m256 v1 = weigh(_mm256_unpackhi_epi64(even01, odd01), weights);
+        const __m256 v2 = weigh(_mm256_unpacklo_epi64(even2, odd2), weights);
+        store(job.out[0], x, job.width, _mm256_fmadd_ps(v0, factor0, bias0));
+        store(job.out[1], x, job.width, _mm256_fmadd_ps(v1, factor1, bias1));
+        store(job.out[2], x, job.width, _mm256_fmadd_ps(v2, factor2, bias2));
     }
 }
 
@@ -203,12 +268,32 @@ HL_AVX2 void to_bytes_interleaved(const std::array<float *, 3> &channels, uint32
                                           out + size_t{x} * 3);
 }
 
-void interleave(const std::array<float *, 3> &channels, uint32_t width, float *out) noexcept
+// Pixels `at` of three channels, of which the first fills places 0, 3, 6, the second 1, 4, 7, the third 2, 5.
+HL_AVX2 inline __m256 weave(__m256i at, __m256 first, __m256 second, __m256 third) noexcept
 {
-    scalar_kernels().interleave(channels, width, out);
+    const __m256 two = _mm256_blend_ps(_mm256_permutevar8x32_ps(first, at), _mm256_permutevar8x32_ps(second, at), 0x92);
+    return _mm256_blend_ps(two, _mm256_permutevar8x32_ps(third, at), 0x24);
 }
 
-constexpr Kernels kernels{"avx2", nv12, i420, packed, packed_direct, interleave, to_bytes, to_bytes_interleaved};
+// Float `at` of the 24 that eight pixels make is channel at % 3 of pixel at / 3.
+HL_AVX2 void interleave(const std::array<float *, 3> &channels, uint32_t width, float *out) noexcept
+{
+    const __m256i pixels[3] = {_mm256_setr_epi32(0, 0, 0, 1, 1, 1, 2, 2), _mm256_setr_epi32(2, 3, 3, 3, 4, 4, 4, 5),
+                               _mm256_setr_epi32(5, 5, 6, 6, 6, 7, 7, 7)};
+    uint32_t x = 0;
+    for (; x + block <= width; x += block) {
+        const __m256 r = _mm256_loadu_ps(channels[0] + x), g = _mm256_loadu_ps(channels[1] + x),
+                     b = _mm256_loadu_ps(channels[2] + x);
+        float *to = out + size_t{x} * 3;
+        _mm256_storeu_ps(to, weave(pixels[0], r, g, b));
+        _mm256_storeu_ps(to + 8, weave(pixels[1], b, r, g));
+        _mm256_storeu_ps(to + 16, weave(pixels[2], g, b, r));
+    }
+    scalar_kernels().interleave({channels[0] + x, channels[1] + x, channels[2] + x}, width - x, out + size_t{x} * 3);
+}
+
+constexpr Kernels kernels{"avx2",        any_yuv<true>, any_yuv<false>, packed,
+                          packed_direct, interleave,    to_bytes,       to_bytes_interleaved};
 
 } // namespace
 

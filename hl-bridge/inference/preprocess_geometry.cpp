@@ -14,6 +14,24 @@ uint32_t rescale(uint32_t size, uint32_t to, uint32_t from) noexcept
     return static_cast<uint32_t>(std::max<uint64_t>(nearest, 1));
 }
 
+// False where the taps of half a block lie further apart than a window is wide.
+bool fill_windows(ColumnBlock &columns, uint32_t pixel_bytes) noexcept
+{
+    constexpr uint8_t zero = 0x80; // to a byte shuffle
+    const auto pixel = static_cast<int32_t>(pixel_bytes);
+    for (size_t i = 0; i < block; ++i) {
+        const int32_t start = columns.offset[i / 4 * 4];
+        const int32_t first = columns.offset[i] - start;
+        if (first + 2 * pixel > 16)
+            return false;
+        columns.window[i / 4] = start;
+        columns.shuffle[4 * i] = static_cast<uint8_t>(first);
+        columns.shuffle[4 * i + 2] = static_cast<uint8_t>(first + pixel);
+        columns.shuffle[4 * i + 1] = columns.shuffle[4 * i + 3] = zero;
+    }
+    return true;
+}
+
 } // namespace
 
 Window place(const Rect &region, uint32_t width, uint32_t height, ScaleMode mode) noexcept
@@ -55,14 +73,20 @@ Tap tap(const Axis &axis, uint32_t output, int bits) noexcept
     return {static_cast<uint32_t>(fixed >> bits), static_cast<uint32_t>(fixed & ((1u << bits) - 1))};
 }
 
-void fill_columns(const Axis &axis, uint32_t width, uint32_t pixel_bytes, std::span<int32_t> offset,
-                  std::span<uint32_t> weights) noexcept
+ColumnTaps fill_columns(const Axis &axis, uint32_t width, uint32_t pixel_bytes, std::span<ColumnBlock> blocks) noexcept
 {
-    for (uint32_t x = 0; x < offset.size(); ++x) {
-        const Tap at = tap(axis, std::min(x, width - 1), weight_bits);
-        offset[x] = static_cast<int32_t>((at.index - axis.first) * pixel_bytes);
-        weights[x] = ((1u << weight_bits) - at.fraction) | at.fraction << 16;
+    ColumnTaps out{blocks.data(), pixel_bytes <= 2};
+    uint32_t x = 0;
+    for (ColumnBlock &columns : blocks) {
+        for (size_t i = 0; i < block; ++i, ++x) {
+            const Tap at = tap(axis, std::min(x, width - 1), weight_bits);
+            columns.offset[i] = static_cast<int32_t>((at.index - axis.first) * pixel_bytes);
+            columns.weights[i] = ((1u << weight_bits) - at.fraction) | at.fraction << 16;
+        }
+        if (out.windowed)
+            out.windowed = fill_windows(columns, pixel_bytes);
     }
+    return out;
 }
 
 } // namespace hl::preprocess

@@ -44,9 +44,10 @@ struct Tap {
 };
 [[nodiscard]] Tap tap(const Axis &axis, uint32_t output, int bits) noexcept;
 
-// Fills tables for `width` columns; both spans hold `width` rounded up to a whole block. Offsets count from
-// sample `axis.first`.
-void fill_columns(const Axis &axis, uint32_t width, uint32_t pixel_bytes, std::span<int32_t> offset,
-                  std::span<uint32_t> weights) noexcept;
+// Fills the filter of `width` columns into `blocks`, which holds width / block rounded up. Offsets count from sample
+// `axis.first`. `pixel_bytes` is the distance between samples; windows are made for 1 and 2 (NV12's pairs, whose
+// second byte is found one further on).
+[[nodiscard]] ColumnTaps fill_columns(const Axis &axis, uint32_t width, uint32_t pixel_bytes,
+                                      std::span<ColumnBlock> blocks) noexcept;
 
 } // namespace hl::preprocess

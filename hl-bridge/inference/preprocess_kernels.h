@@ -15,11 +15,19 @@ inline constexpr uint32_t block = 8;
 // Bytes a kernel may read past the last sample of a row it filters.
 inline constexpr uint32_t row_padding = 64;
 
-// Two-tap filter per output column: sample = row[offset] * low16(weights) + row[offset + pixel] * high16(weights).
-// Tables end on a whole block, the last column repeated.
+// Two-tap filter for `block` output columns: sample = row[offset] * low16(weights) + row[offset + pixel] *
+// high16(weights).
+struct alignas(32) ColumnBlock {
+    std::array<int32_t, block> offset;      // bytes from the row's start
+    std::array<uint32_t, block> weights;    // two int16
+    std::array<uint8_t, 4 * block> shuffle; // per column: bytes of its two taps in the half's window, as two int16
+    std::array<int32_t, 2> window;          // offset of the 16 bytes that hold all taps of each half
+};
+
+// A row's filter: blocks up to a whole one, the last column repeated.
 struct ColumnTaps {
-    const int32_t *offset;   // bytes from the row's start
-    const uint32_t *weights; // two int16
+    const ColumnBlock *blocks = nullptr;
+    bool windowed = false; // shuffle and window can be used: the taps of four columns always lie within 16 bytes
 };
 
 // channel[k] = clamp(sum over i of matrix[k][i] * sample[i] + bias[k], low[k], high[k]), k in the model's channel

@@ -7,11 +7,14 @@
 namespace hl::preprocess {
 namespace {
 
-float tap(const uint8_t *first, uint32_t pixel, uint32_t weights) noexcept
+// The filtered sample of column x, `byte` bytes into its pixel.
+float tap(const uint8_t *row, const ColumnTaps &taps, uint32_t x, uint32_t pixel, uint32_t byte) noexcept
 {
-    const auto low = static_cast<int32_t>(weights & 0xffff);
-    const auto high = static_cast<int32_t>(weights >> 16);
-    return static_cast<float>(first[0] * low + first[pixel] * high);
+    const ColumnBlock &columns = taps.blocks[x / block];
+    const uint8_t *first = row + columns.offset[x % block] + byte;
+    const uint32_t weights = columns.weights[x % block];
+    return static_cast<float>(first[0] * static_cast<int32_t>(weights & 0xffff) +
+                              first[pixel] * static_cast<int32_t>(weights >> 16));
 }
 
 void write_yuv(const RowJob &job, uint32_t x, float y, float u, float v) noexcept
@@ -25,29 +28,24 @@ void write_yuv(const RowJob &job, uint32_t x, float y, float u, float v) noexcep
 
 void nv12(const RowJob &job) noexcept
 {
-    for (uint32_t x = 0; x < job.width; ++x) {
-        const uint8_t *uv = job.row[1] + job.chroma.offset[x];
-        write_yuv(job, x, tap(job.row[0] + job.luma.offset[x], 1, job.luma.weights[x]),
-                  tap(uv, 2, job.chroma.weights[x]), tap(uv + 1, 2, job.chroma.weights[x]));
-    }
+    for (uint32_t x = 0; x < job.width; ++x)
+        write_yuv(job, x, tap(job.row[0], job.luma, x, 1, 0), tap(job.row[1], job.chroma, x, 2, 0),
+                  tap(job.row[1], job.chroma, x, 2, 1));
 }
 
 void i420(const RowJob &job) noexcept
 {
     for (uint32_t x = 0; x < job.width; ++x)
-        write_yuv(job, x, tap(job.row[0] + job.luma.offset[x], 1, job.luma.weights[x]),
-                  tap(job.row[1] + job.chroma.offset[x], 1, job.chroma.weights[x]),
-                  tap(job.row[2] + job.chroma.offset[x], 1, job.chroma.weights[x]));
+        write_yuv(job, x, tap(job.row[0], job.luma, x, 1, 0), tap(job.row[1], job.chroma, x, 1, 0),
+                  tap(job.row[2], job.chroma, x, 1, 0));
 }
 
 void packed(const RowJob &job) noexcept
 {
     const ColourStep &c = *job.colour;
-    for (uint32_t x = 0; x < job.width; ++x) {
-        const uint8_t *pixel = job.row[0] + job.luma.offset[x];
+    for (uint32_t x = 0; x < job.width; ++x)
         for (size_t k = 0; k < 3; ++k)
-            job.out[k][x] = tap(pixel + c.byte[k], c.pixel_bytes, job.luma.weights[x]) * c.matrix[k][0] + c.bias[k];
-    }
+            job.out[k][x] = tap(job.row[0], job.luma, x, c.pixel_bytes, c.byte[k]) * c.matrix[k][0] + c.bias[k];
 }
 
 void packed_direct(const RowJob &job) noexcept
