@@ -311,7 +311,7 @@ void expect_close(const FrameFormat &format, const ImageTarget &target, const Re
         ASSERT_TRUE(plan) << plan.error().headline();
         const Deviation off = deviation(run(*plan, target, frame, region), Reference(frame, target, region), target);
         EXPECT_LE(off.worst_of_allowed, 1.0) << describe(format, target, region, *plan);
-        EXPECT_LE(off.mean, target.type == DType::UInt8 ? 0.85 : 0.75) << describe(format, target, region, *plan);
+        EXPECT_LE(off.mean, target.type == DType::UInt8 ? 0.6 : 0.4) << describe(format, target, region, *plan);
         EXPECT_TRUE(off.border_exact) << describe(format, target, region, *plan);
     }
 }
