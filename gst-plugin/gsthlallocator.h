@@ -44,6 +44,13 @@ void gst_hl_allocator_set_strict(GstHlAllocator *self, bool strict);
 // To be called after a device or P2P write, so that the next CPU map of a device frame downloads it anew.
 void gst_hl_memory_device_written(GstMemory *memory);
 
+// The descriptor of the dma-buf, owned by the memory; -1 if foreign.
+[[nodiscard]] int gst_hl_memory_fd(GstMemory *memory);
+// Before a memory that was in use is handed out again: waits, at most half a second, until the readers that fenced its
+// dma-buf are done. Also refuses memory of an earlier device life, and memory whose last CPU write never reached the
+// device. On an error drop the memory: it is not recycled any more. Errors: FenceTimeout, MemoryStale, CopyFailed.
+[[nodiscard]] hl::Status gst_hl_memory_make_reusable(GstMemory *memory);
+
 // Called at every staged map, on the mapping thread, with the kind (Upload or Download) and bytes. For the hlcopies
 // tracer; one observer per process, nullptr removes it.
 using GstHlMapObserver = void (*)(GstMemory *memory, hl::CopyKind kind, uint64_t bytes) noexcept;

@@ -2,12 +2,14 @@
 #pragma once
 
 #include "core/error.h"
+#include "device/device.h"
 #include "device/framelayout.h"
+#include "gsthlptr.h"
 
 #include <gst/gst.h>
 #include <gst/video/video.h>
 
-#include <memory>
+#include <array>
 #include <optional>
 
 // The caps our sink and source pads take, DMABuf first: "video/x-raw(memory:DMABuf), format=DMA_DRM, drm-format={...};
@@ -23,6 +25,10 @@ extern const char *const gst_hl_video_caps_system; // the second alone
 // The same video under the other memory feature, fixed; transfer full. `caps` must be fixed and ours.
 [[nodiscard]] GstCaps *gst_hl_caps_to_dmabuf(const GstCaps *caps);
 [[nodiscard]] GstCaps *gst_hl_caps_to_system(const GstCaps *caps);
+// For caps negotiation: every structure of any caps (lists and ranges included) moved to the other memory feature;
+// what has no linear equal there is left out. Other fields are kept. transfer full.
+[[nodiscard]] GstCaps *gst_hl_caps_as_dmabuf(const GstCaps *caps);
+[[nodiscard]] GstCaps *gst_hl_caps_as_system(const GstCaps *caps);
 
 // Errors: FormatUnsupported.
 [[nodiscard]] hl::Result<hl::FrameFormat> gst_hl_frame_format(const GstVideoInfo &info);
@@ -33,7 +39,7 @@ extern const char *const gst_hl_video_caps_system; // the second alone
 [[nodiscard]] hl::Result<std::optional<hl::FrameLayout>>
 gst_hl_buffer_layout(GstBuffer *buffer, const GstVideoInfo &info, const hl::Device &device);
 
-// A foreign frame mapped for reading for a scope, checked against its caps. Movable.
+// A foreign frame mapped for reading for a scope, checked against its caps. Holds a reference on the buffer. Movable.
 class GstHlMappedFrame {
 public:
     // Errors: FrameTooSmall, FrameLayoutInvalid, CopyFailed (cannot be mapped).
@@ -45,6 +51,11 @@ public:
 
 private:
     GstHlMappedFrame() = default;
-    GstVideoFrame frame_{};
+    void unmap() noexcept;
+
+    GstPtr<GstBuffer> buffer_;
+    std::array<GstMapInfo, hl::max_planes> map_{}; // one per plane; planes of one memory map it once each
+    size_t mapped_ = 0;
+    bool merged_ = false;
     hl::FrameView view_;
 };

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "gsthlbufferpool.h"
+
+#include "gsthlvideo.h"
+
+#include <algorithm>
+#include <format>
+#include <mutex>
+#include <utility>
+
+struct GstHlBufferPoolPrivate {
+    GstPtr<GstHlAllocator> allocator;
+
+    // Set by set_config, which GstBufferPool calls only while the pool is inactive; read by alloc_buffer.
+    GstVideoInfo info{};
+    GstVideoAlignment alignment{};
+    bool aligned = false;
+    gsize size = 0;
+
+    std::mutex mutex; // guards error
+    std::optional<hl::Error> error;
+};
+
+struct _GstHlBufferPool {
+    GstBufferPool parent;
+    GstHlBufferPoolPrivate *priv;
+};
+
+GST_DEBUG_CATEGORY_STATIC(hl_pool_debug);
+#define GST_CAT_DEFAULT hl_pool_debug
+
+G_DEFINE_FINAL_TYPE_WITH_CODE(GstHlBufferPool, gst_hl_buffer_pool, GST_TYPE_BUFFER_POOL,
+                              GST_DEBUG_CATEGORY_INIT(hl_pool_debug, "hlpool", 0, "Pools of frames in Gaudi memory"))
+
+namespace {
+
+// Memories start on a page, whatever is asked below that.
+constexpr gsize page_mask = 4095;
+
+void keep_error(GstHlBufferPool *self, hl::Error error)
+{
+    GST_WARNING_OBJECT(self, "%s", error.details().c_str());
+    const std::lock_guard lock(self->priv->mutex);
+    self->priv->error = std::move(error);
+}
+
+// Applies the padding and strides a user of the option VIDEO_ALIGNMENT wants, as GstVideoBufferPool does it, so that
+// libav finds the strides it computed by itself; false if they cannot be had.
+bool apply_alignment(GstStructure *config, GstAllocationParams &params, GstVideoInfo &info,
+                     GstVideoAlignment &alignment)
+{
+    gst_buffer_pool_config_get_video_alignment(config, &alignment);
+    guint mask = static_cast<guint>(params.align);
+    for (const guint align : alignment.stride_align)
+        mask |= align;
+    std::ranges::fill(alignment.stride_align, mask);
+    if (!gst_video_info_align(&info, &alignment))
+        return false;
+    gst_buffer_pool_config_set_video_alignment(config, &alignment);
+    params.align = mask;
+    return true;
+}
+
+struct Layout {
+    GstVideoInfo info{};
+    GstVideoAlignment alignment{};
+    bool aligned = false;
+    gsize size = 0;
+};
+
+bool same_layout(const GstHlBufferPoolPrivate &priv, const Layout &layout)
+{
+    if (priv.size != layout.size || !gst_video_info_is_equal(&priv.info, &layout.info))
+        return false;
+    return std::ranges::equal(priv.info.offset, layout.info.offset) &&
+           std::ranges::equal(priv.info.stride, layout.info.stride);
+}
+
+} // namespace
+
+static const gchar **gst_hl_buffer_pool_get_options(GstBufferPool *)
+{
+    static const gchar *options[] = {GST_BUFFER_POOL_OPTION_VIDEO_META, GST_BUFFER_POOL_OPTION_VIDEO_ALIGNMENT,
+                                     nullptr};
+    return options;
+}
+
+static gboolean gst_hl_buffer_pool_set_config(GstBufferPool *pool, GstStructure *config)
+{
+    GstHlBufferPool *self = GST_HL_BUFFER_POOL(pool);
+    GstCaps *caps = nullptr;
+    guint size = 0, min = 0, max = 0;
+    Layout layout;
+    if (!gst_buffer_pool_config_get_params(config, &caps, &size, &min, &max) ||
+        !gst_hl_video_info_from_caps(caps, &layout.info)) {
+        GST_WARNING_OBJECT(self, "caps %" GST_PTR_FORMAT " are not taken", caps);
+        return FALSE;
+    }
+    GstAllocationParams params;
+    gst_allocation_params_init(&params);
+    (void)gst_buffer_pool_config_get_allocator(config, nullptr, &params);
+    params.prefix = 0; // a dma-buf's content starts at byte 0
+    if (gst_buffer_pool_config_has_option(config, GST_BUFFER_POOL_OPTION_VIDEO_ALIGNMENT)) {
+        if (!apply_alignment(config, params, layout.info, layout.alignment)) {
+            GST_WARNING_OBJECT(self, "the wanted video alignment cannot be had");
+            return FALSE;
+        }
+        layout.aligned = true;
+    }
+    if (params.align > page_mask) {
+        GST_WARNING_OBJECT(self, "alignment to %" G_GSIZE_FORMAT " bytes cannot be had", params.align + 1);
+        return FALSE;
+    }
+    // Larger is taken as it is: the driver of a capture device may want more than the frame.
+    layout.size = std::max<gsize>(size, GST_VIDEO_INFO_SIZE(&layout.info));
+    gst_buffer_pool_config_set_params(config, caps, static_cast<guint>(layout.size), min, max);
+    // Whatever allocator the configuring element names, memory comes from ours.
+    gst_buffer_pool_config_set_allocator(config, GST_ALLOCATOR(self->priv->allocator.get()), &params);
+
+    // Importers cache by memory (kmssink's framebuffers), so a recycled one must not come back in another layout.
+    if (!same_layout(*self->priv, layout))
+        gst_hl_allocator_drop_recycled(self->priv->allocator.get());
+    self->priv->info = layout.info;
+    self->priv->alignment = layout.alignment;
+    self->priv->aligned = layout.aligned;
+    self->priv->size = layout.size;
+    return GST_BUFFER_POOL_CLASS(gst_hl_buffer_pool_parent_class)->set_config(pool, config);
+}
+
+static GstFlowReturn gst_hl_buffer_pool_alloc_buffer(GstBufferPool *pool, GstBuffer **buffer,
+                                                     GstBufferPoolAcquireParams *)
+{
+    GstHlBufferPool *self = GST_HL_BUFFER_POOL(pool);
+    const GstHlBufferPoolPrivate &priv = *self->priv;
+    auto memory = gst_hl_allocator_alloc_memory(priv.allocator.get(), priv.size);
+    if (!memory) {
+        keep_error(self, std::move(memory.error()));
+        return GST_FLOW_ERROR;
+    }
+    GstBuffer *out = gst_buffer_new();
+    gst_buffer_append_memory(out, memory->release());
+    const GstVideoInfo &info = priv.info;
+    // Metas added here are marked POOLED by GstBufferPool and survive reset_buffer; added later they would be gone
+    // after the first round.
+    GstVideoMeta *meta = gst_buffer_add_video_meta_full(
+        out, GST_VIDEO_FRAME_FLAG_NONE, GST_VIDEO_INFO_FORMAT(&info), static_cast<guint>(GST_VIDEO_INFO_WIDTH(&info)),
+        static_cast<guint>(GST_VIDEO_INFO_HEIGHT(&info)), GST_VIDEO_INFO_N_PLANES(&info), info.offset, info.stride);
+    if (priv.aligned)
+        (void)gst_video_meta_set_alignment(meta, priv.alignment);
+    *buffer = out;
+    return GST_FLOW_OK;
+}
+
+// Whether every memory of a pooled buffer may be written again: no reader left, not from before a loss.
+static bool reusable(GstHlBufferPool *self, GstBuffer *buffer)
+{
+    for (guint i = 0; i < gst_buffer_n_memory(buffer); ++i) {
+        if (auto done = gst_hl_memory_make_reusable(gst_buffer_peek_memory(buffer, i)); !done) {
+            GST_WARNING_OBJECT(self, "a frame is dropped from the pool: %s", done.error().details().c_str());
+            return false;
+        }
+    }
+    return true;
+}
+
+static GstFlowReturn gst_hl_buffer_pool_acquire_buffer(GstBufferPool *pool, GstBuffer **buffer,
+                                                       GstBufferPoolAcquireParams *params)
+{
+    GstBufferPoolClass *klass = GST_BUFFER_POOL_CLASS(gst_hl_buffer_pool_parent_class);
+    for (;;) {
+        const GstFlowReturn flow = klass->acquire_buffer(pool, buffer, params);
+        if (flow != GST_FLOW_OK || reusable(GST_HL_BUFFER_POOL(pool), *buffer))
+            return flow;
+        // default_release_buffer() frees a buffer with this flag instead of queueing it. Ends: a fresh memory is always
+        // reusable.
+        GST_BUFFER_FLAG_SET(*buffer, GST_BUFFER_FLAG_TAG_MEMORY);
+        klass->release_buffer(pool, std::exchange(*buffer, nullptr));
+    }
+}
+
+static gboolean gst_hl_buffer_pool_stop(GstBufferPool *pool)
+{
+    const gboolean stopped = GST_BUFFER_POOL_CLASS(gst_hl_buffer_pool_parent_class)->stop(pool);
+    gst_hl_allocator_drop_recycled(GST_HL_BUFFER_POOL(pool)->priv->allocator.get());
+    return stopped;
+}
+
+static void gst_hl_buffer_pool_finalize(GObject *object)
+{
+    // The parent's finalize frees the buffers, whose memories hold the allocator themselves.
+    GstHlBufferPoolPrivate *priv = GST_HL_BUFFER_POOL(object)->priv;
+    G_OBJECT_CLASS(gst_hl_buffer_pool_parent_class)->finalize(object);
+    delete priv;
+}
+
+static void gst_hl_buffer_pool_class_init(GstHlBufferPoolClass *klass)
+{
+    GstBufferPoolClass *pool_class = GST_BUFFER_POOL_CLASS(klass);
+    G_OBJECT_CLASS(klass)->finalize = gst_hl_buffer_pool_finalize;
+    pool_class->get_options = gst_hl_buffer_pool_get_options;
+    pool_class->set_config = gst_hl_buffer_pool_set_config;
+    pool_class->alloc_buffer = gst_hl_buffer_pool_alloc_buffer;
+    pool_class->acquire_buffer = gst_hl_buffer_pool_acquire_buffer;
+    pool_class->stop = gst_hl_buffer_pool_stop;
+}
+
+static void gst_hl_buffer_pool_init(GstHlBufferPool *self)
+{
+    self->priv = new GstHlBufferPoolPrivate;
+    gst_video_info_init(&self->priv->info);
+    gst_video_alignment_reset(&self->priv->alignment);
+}
+
+GstPtr<GstBufferPool> gst_hl_buffer_pool_new(std::shared_ptr<hl::Device> device, hl::Placement placement)
+{
+    auto self = GstPtr<GstBufferPool>::sink(GST_BUFFER_POOL(g_object_new(GST_TYPE_HL_BUFFER_POOL, nullptr)));
+    GST_HL_BUFFER_POOL(self.get())->priv->allocator = gst_hl_allocator_new(std::move(device), placement);
+    return self;
+}
+
+GstHlAllocator *gst_hl_buffer_pool_allocator(GstHlBufferPool *self)
+{
+    return self->priv->allocator.get();
+}
+
+std::optional<hl::Error> gst_hl_buffer_pool_take_error(GstHlBufferPool *self)
+{
+    const std::lock_guard lock(self->priv->mutex);
+    return std::exchange(self->priv->error, std::nullopt);
+}
+
+hl::Status gst_hl_buffer_pool_setup(GstBufferPool *pool, GstCaps *caps, guint size, guint min, guint max, bool activate)
+{
+    GstHlBufferPool *self = GST_HL_BUFFER_POOL(pool);
+    const auto failed = [&](const char *operation, std::string cause) -> hl::Status {
+        if (auto error = gst_hl_buffer_pool_take_error(self))
+            return std::unexpected(std::move(*error));
+        return hl::fail(hl::ErrorCode::FormatUnsupported, operation, std::move(cause));
+    };
+    GstStructure *config = gst_buffer_pool_get_config(pool);
+    gst_buffer_pool_config_set_params(config, caps, size, min, max);
+    gst_buffer_pool_config_add_option(config, GST_BUFFER_POOL_OPTION_VIDEO_META);
+    if (!gst_buffer_pool_set_config(pool, config)) { // takes config over
+        const GCharPtr text(gst_caps_to_string(caps));
+        return failed("configure pool", std::format("a pool cannot hold frames of {}", text.get()));
+    }
+    if (activate && !gst_buffer_pool_set_active(pool, TRUE))
+        return failed("activate pool", "the pool could not allocate its first frames");
+    return {};
+}

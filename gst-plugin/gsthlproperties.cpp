@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "gsthlproperties.h"
+
+GType gst_hl_memory_mode_get_type()
+{
+    static const GEnumValue values[] = {
+        {GST_HL_MEMORY_AUTO, "Host, unless an importer is known to take device memory", "auto"},
+        {GST_HL_MEMORY_HOST, "Host pages that the device can read", "host"},
+        {GST_HL_MEMORY_DEVICE, "Device memory, for producers that import dma-bufs by P2P", "device"},
+        {0, nullptr, nullptr},
+    };
+    static const GType type = g_enum_register_static("GstHlMemoryMode", values);
+    return type;
+}
+
+GType gst_hl_zero_copy_get_type()
+{
+    static const GEnumValue values[] = {
+        {GST_HL_ZERO_COPY_AUTO, "Copy where nothing else is possible, and say so", "auto"},
+        {GST_HL_ZERO_COPY_REQUIRE, "A copy by the CPU is an error", "require"},
+        {0, nullptr, nullptr},
+    };
+    static const GType type = g_enum_register_static("GstHlZeroCopy", values);
+    return type;
+}
+
+hl::Placement gst_hl_memory_mode_placement(GstHlMemoryMode mode) noexcept
+{
+    return mode == GST_HL_MEMORY_DEVICE ? hl::Placement::Device : hl::Placement::Host;
+}
