@@ -17,7 +17,13 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 OPSET, IR_VERSION = 13, 8     # old enough for every ONNX Runtime in use
-TYPES = {TensorProto.FLOAT: "float32", TensorProto.FLOAT16: "float16", TensorProto.UINT8: "uint8"}
+TYPES = {TensorProto.FLOAT: "float32", TensorProto.FLOAT16: "float16", TensorProto.UINT8: "uint8",
+         TensorProto.INT64: "int64"}
+
+
+def dims_text(dims):
+    """Of a .modelinfo; a dimension with a name is open."""
+    return ",".join("-1" if isinstance(d, str) else str(d) for d in dims)
 
 
 class Graph:
@@ -63,13 +69,13 @@ class Graph:
         groups = [tensor_id for *_, tensor_id in self.outputs if tensor_id]
         lines = ["[modelinfo]", "version=1.0", *(f"group-id={group}" for group in groups[:1])]
         for name, dims, dtype, ranges in self.inputs:
-            lines += ["", f"[{name}]", "dir=input", f"type={TYPES[dtype]}", f"dims={','.join(map(str, dims))}",
+            lines += ["", f"[{name}]", "dir=input", f"type={TYPES[dtype]}", f"dims={dims_text(dims)}",
                       "dims-order=row-major"]
             if ranges:
                 lines.append("ranges=" + ";".join(f"{low},{high}" for low, high in ranges))
         for name, dims, dtype, tensor_id in self.outputs:
             lines += ["", f"[{name}]", "dir=output", *([f"id={tensor_id}"] if tensor_id else []),
-                      f"type={TYPES[dtype]}", f"dims={','.join(map(str, dims))}", "dims-order=row-major"]
+                      f"type={TYPES[dtype]}", f"dims={dims_text(dims)}", "dims-order=row-major"]
         return lines + (["", "[gst-habana]", *ours] if ours else [])
 
 
@@ -200,6 +206,33 @@ def float16(folder):
     graph.write(folder, ["scale-mode=stretch", "colour=RGB"])
 
 
+def dynamic(folder):
+    """Batch and size left open; `means` Nx3."""
+    graph = Graph("dynamic")
+    graph.input("image", ["n", 3, "h", "w"], ranges=UNIT)
+    graph.add("ReduceMean", ["image"], "means", axes=[2, 3], keepdims=0)
+    graph.output("means", ["n", 3], tensor_id="channel-means")
+    graph.write(folder, ["scale-mode=stretch"])
+
+
+def selects(folder):
+    """`bright` 4xK: places of the samples above zero, as many as there are."""
+    graph = Graph("selects")
+    graph.input("image", [1, 3, 8, 8], ranges=UNIT)
+    graph.add("NonZero", ["image"], "bright")
+    graph.output("bright", [4, "k"], TensorProto.INT64, tensor_id="bright-places")
+    graph.write(folder, ["scale-mode=stretch"])
+
+
+def rank3(folder):
+    """An image without a batch: 3x32x32."""
+    graph = Graph("rank3")
+    graph.input("image", [3, 32, 32], ranges=UNIT)
+    graph.add("ReduceMean", ["image"], "means", axes=[1, 2], keepdims=0)
+    graph.output("means", [3], tensor_id="channel-means")
+    graph.write(folder, ["scale-mode=stretch"])
+
+
 def main():
     if len(sys.argv) != 2:
         print("usage: make_test_models.py DIR", file=sys.stderr)
@@ -215,6 +248,9 @@ def main():
     boxes(folder)
     rank2(folder)
     float16(folder)
+    dynamic(folder)
+    selects(folder)
+    rank3(folder)
     return 0
 
 

@@ -3,6 +3,7 @@
 #include "temporarydir.h"
 
 #include "inference/engine.h"
+#include "malloc_count.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -124,3 +125,575 @@ INSTANTIATE_TEST_SUITE_P(Layouts, OnnxImageTest,
                              std::ranges::replace(name, '-', '_');
                              return name;
                          });
+
+TEST_F(OnnxEngineTest, ReadsRowsByTheirStride)
+{
+    auto engine = create(test_model("image-u8-nhwc.onnx"));
+    ASSERT_TRUE(engine) << engine.error().details();
+    const FrameFormat format{.format = PixelFormat::RGB, .width = 64, .height = 48};
+    ASSERT_TRUE((*engine)->configure(format));
+    const EngineInfo &info = (*engine)->info();
+    const InferRequest request{
+        .id = 1, .frame = filled(format, {10, 100, 200}, 256), .output = resolver->allocate(info.output_bytes)};
+    ASSERT_TRUE(run(**engine, request));
+    EXPECT_NEAR(floats(request.output, info.outputs[0])[2], 200, 1e-3);
+}
+
+TEST_F(OnnxEngineTest, RegionIsWhatTheModelSees)
+{
+    auto engine = create(test_model("image-u8-nchw.onnx"));
+    ASSERT_TRUE(engine);
+    const EngineInfo &info = (*engine)->info();
+    const FrameFormat format{.format = PixelFormat::RGB, .width = 128, .height = 48};
+    ASSERT_TRUE((*engine)->configure(format));
+    const FrameLayout frame = filled(format, {10, 10, 10});
+    const auto bytes = resolver->resolve(frame.plane[0].memory).value();
+    for (uint32_t y = 0; y < 48; ++y)
+        for (uint32_t x = 64; x < 128; ++x)
+            std::memset(&bytes[y * frame.plane[0].stride + x * 3], 50, 3);
+    const InferRequest request{
+        .id = 1, .frame = frame, .region = {64, 0, 64, 48}, .output = resolver->allocate(info.output_bytes)};
+    ASSERT_TRUE(run(**engine, request));
+    EXPECT_NEAR(floats(request.output, info.outputs[0])[0], 50, 1e-3);
+}
+
+TEST_F(OnnxEngineTest, SeveralFormatsAtOnce)
+{
+    auto engine = create(test_model("image-u8-nchw.onnx"));
+    ASSERT_TRUE(engine);
+    const EngineInfo &info = (*engine)->info();
+    const FrameFormat rgb{.format = PixelFormat::RGB, .width = 64, .height = 48};
+    const FrameFormat bgrx{.format = PixelFormat::BGRx, .width = 32, .height = 32};
+    ASSERT_TRUE((*engine)->configure(rgb));
+    ASSERT_TRUE((*engine)->configure(bgrx));
+    const Memory output = resolver->allocate(info.output_bytes);
+    ASSERT_TRUE(run(**engine, {.id = 1, .frame = filled(rgb, {1, 2, 3}), .output = output}));
+    EXPECT_NEAR(floats(output, info.outputs[0])[0], 1, 1e-3);
+    ASSERT_TRUE(run(**engine, {.id = 2, .frame = filled(bgrx, {30, 20, 10, 0}), .output = output}));
+    EXPECT_NEAR(floats(output, info.outputs[0])[0], 10, 1e-3);
+}
+
+TEST_F(OnnxEngineTest, LetterboxIsReported)
+{
+    auto engine = create(test_model("boxes.onnx"));
+    ASSERT_TRUE(engine) << engine.error().details();
+    const auto fit = (*engine)->configure({.format = PixelFormat::NV12, .width = 128, .height = 64});
+    ASSERT_TRUE(fit);
+    EXPECT_DOUBLE_EQ(fit->scale_x, 0.5);
+    EXPECT_DOUBLE_EQ(fit->scale_y, 0.5);
+    EXPECT_DOUBLE_EQ(fit->pad_y, 16.0);
+    EXPECT_EQ((*engine)->info().labels.size(), 3u);
+    EXPECT_EQ((*engine)->info().outputs[0].info.id, "yolo-v8-out");
+    EXPECT_EQ((*engine)->info().group_id, "yolo-v8-out");
+}
+
+class RawPlanesTest : public OnnxEngineTest {
+protected:
+    static constexpr FrameFormat format{.format = PixelFormat::NV12, .width = 320, .height = 240};
+};
+
+TEST_F(RawPlanesTest, AreReadWhereTheyLie)
+{
+    auto engine = create(test_model("planes-nv12.onnx"));
+    ASSERT_TRUE(engine) << engine.error().details();
+    const EngineInfo &info = (*engine)->info();
+    EXPECT_EQ(info.input, InputKind::RawPlanes);
+    EXPECT_EQ(info.preprocess, PreprocessPlace::InModel);
+    ASSERT_TRUE((*engine)->configure(format));
+    const Memory output = resolver->allocate(info.output_bytes);
+    ASSERT_TRUE(run(**engine, {.id = 1, .frame = filled(format, {20, 100, 200}), .output = output}));
+    const auto means = floats(output, info.outputs[0]);
+    EXPECT_NEAR(means[0], 20, 1e-2);
+    EXPECT_NEAR(means[1], 100, 1e-2);
+    EXPECT_NEAR(means[2], 200, 1e-2);
+    // The next frame lies elsewhere.
+    ASSERT_TRUE(run(**engine, {.id = 2, .frame = filled(format, {21, 101, 201}), .output = output}));
+    EXPECT_NEAR(floats(output, info.outputs[0])[0], 21, 1e-2);
+}
+
+TEST_F(RawPlanesTest, PaddedRowsAreRefusedWithTheStrideThatIsNeeded)
+{
+    auto engine = create(test_model("planes-nv12.onnx"));
+    ASSERT_TRUE(engine);
+    const Memory output = resolver->allocate((*engine)->info().output_bytes);
+    const Status status = run(**engine, {.id = 1, .frame = filled(format, {20, 100, 200}, 512), .output = output});
+    ASSERT_FALSE(status);
+    EXPECT_EQ(status.error().code, ErrorCode::FrameLayoutInvalid);
+    EXPECT_THAT(status.error().cause, HasSubstr("320 bytes in plane 0"));
+    EXPECT_THAT(status.error().cause, HasSubstr("512"));
+}
+
+TEST_F(RawPlanesTest, OtherFormatsAndSizesAreRefused)
+{
+    auto engine = create(test_model("planes-nv12.onnx"));
+    ASSERT_TRUE(engine);
+    for (const FrameFormat &other : {FrameFormat{.format = PixelFormat::NV12, .width = 322, .height = 240},
+                                     FrameFormat{.format = PixelFormat::I420, .width = 320, .height = 240}}) {
+        const auto fit = (*engine)->configure(other);
+        ASSERT_FALSE(fit);
+        EXPECT_EQ(fit.error().code, ErrorCode::FormatUnsupported);
+        EXPECT_THAT(fit.error().cause, HasSubstr("320x240 NV12"));
+        const Memory output = resolver->allocate((*engine)->info().output_bytes);
+        EXPECT_EQ(run(**engine, {.id = 1, .frame = filled(other, {1, 2, 3}), .output = output}).error().code,
+                  ErrorCode::SubmitFailed);
+    }
+    const Memory output = resolver->allocate((*engine)->info().output_bytes);
+    EXPECT_EQ(run(**engine, {.id = 1, .frame = filled(format, {1, 2, 3}), .region = {0, 0, 16, 16}, .output = output})
+                  .error()
+                  .code,
+              ErrorCode::SubmitFailed);
+}
+
+TEST_F(OnnxEngineTest, ReadsWhatItsResolverReaches)
+{
+    resolver = std::make_shared<FakeResolver>(Placement::Device);
+    auto engine = create(test_model("image-u8-nchw.onnx"));
+    ASSERT_TRUE(engine);
+    const EngineInfo &info = (*engine)->info();
+    EXPECT_TRUE(info.reads_device);
+    EXPECT_FALSE(info.reads_host);
+    const FrameFormat format{.format = PixelFormat::RGB, .width = 64, .height = 48};
+    ASSERT_TRUE((*engine)->configure(format));
+    const Memory output = resolver->allocate(info.output_bytes);
+    EXPECT_TRUE(run(**engine, {.id = 1, .frame = filled(format, {1, 2, 3}, 4, Placement::Device), .output = output}));
+    EXPECT_EQ(run(**engine, {.id = 1, .frame = filled(format, {1, 2, 3}), .output = output}).error().code,
+              ErrorCode::SubmitFailed);
+}
+
+TEST_F(OnnxEngineTest, ChecksRequestsBeforeQueueingAny)
+{
+    auto engine = create(test_model("image-u8-nchw.onnx"));
+    ASSERT_TRUE(engine);
+    const EngineInfo &info = (*engine)->info();
+    const FrameFormat format{.format = PixelFormat::RGB, .width = 64, .height = 48};
+    const InferRequest good{
+        .id = 1, .frame = filled(format, {1, 2, 3}), .output = resolver->allocate(info.output_bytes)};
+    EXPECT_EQ(run(**engine, good).error().code, ErrorCode::SubmitFailed) << "not configured";
+    ASSERT_TRUE((*engine)->configure(format));
+
+    const auto refused = [&](auto change) {
+        std::vector<InferRequest> list(2, good);
+        change(list[1]);
+        CompletionWaiter waiter; // is told nothing
+        const Status status = (*engine)->submit(list, waiter);
+        return status ? ErrorCode::Internal : status.error().code;
+    };
+    EXPECT_EQ(refused([](InferRequest &r) { r.frame.plane[0].memory.size = 100; }), ErrorCode::FrameTooSmall);
+    EXPECT_EQ(refused([](InferRequest &r) { r.frame.plane[0].stride = 10; }), ErrorCode::FrameLayoutInvalid);
+    EXPECT_EQ(refused([](InferRequest &r) { r.frame.plane[0].memory.handle = 999; }), ErrorCode::MemoryForeign);
+    EXPECT_EQ(refused([](InferRequest &r) { r.output.size -= 1; }), ErrorCode::SubmitFailed);
+    EXPECT_EQ(refused([](InferRequest &r) { r.output.handle = 999; }), ErrorCode::MemoryForeign);
+    EXPECT_EQ(refused([](InferRequest &r) { r.output.offset = 64; }), ErrorCode::MemoryRange);
+    EXPECT_EQ(refused([](InferRequest &r) { r.region = {0, 0, 65, 48}; }), ErrorCode::SubmitFailed);
+    EXPECT_EQ(refused([](InferRequest &r) { r.region = {60, 0, 8, 48}; }), ErrorCode::SubmitFailed);
+    EXPECT_EQ(refused([](InferRequest &r) { r.region = {0xffffffff, 0, 8, 8}; }), ErrorCode::SubmitFailed);
+    EXPECT_EQ(refused([](InferRequest &r) { r.region = {0, 0, 8, 0}; }), ErrorCode::SubmitFailed);
+    EXPECT_TRUE(run(**engine, good)) << "and the engine still works";
+}
+
+namespace {
+
+// Blocks the worker that tells it of its first request, and counts.
+class Gate final : public CompletionListener {
+public:
+    void completed(Completion completion) noexcept override
+    {
+        std::unique_lock lock(mutex);
+        done[completion.id].push_back(completion.status ? std::nullopt : std::optional(completion.status.error().code));
+        ++count;
+        changed.notify_all();
+        changed.wait(lock, [&] { return open; });
+    }
+    void wait_for(size_t n)
+    {
+        std::unique_lock lock(mutex);
+        changed.wait(lock, [&] { return count >= n; });
+    }
+    void release()
+    {
+        const std::lock_guard lock(mutex);
+        open = true;
+        changed.notify_all();
+    }
+
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool open = false;
+    size_t count = 0;
+    std::map<uint64_t, std::vector<std::optional<ErrorCode>>> done;
+};
+
+} // namespace
+
+class OnnxQueueTest : public OnnxEngineTest {
+protected:
+    void SetUp() override
+    {
+        engine = create(test_model("image-u8-nchw.onnx")).value();
+        ASSERT_TRUE(engine->configure(format));
+    }
+    InferRequest request(uint64_t id)
+    {
+        return {
+            .id = id, .frame = filled(format, {1, 2, 3}), .output = resolver->allocate(engine->info().output_bytes)};
+    }
+
+    static constexpr FrameFormat format{.format = PixelFormat::RGB, .width = 64, .height = 48};
+    std::shared_ptr<Engine> engine;
+};
+
+TEST_F(OnnxQueueTest, IsBoundedAndTakesAListWholeOrNot)
+{
+    Gate gate;
+    const InferRequest first = request(1);
+    ASSERT_TRUE(engine->submit(std::span(&first, 1), gate));
+    gate.wait_for(1); // the only worker is held in the listener
+    const std::vector<InferRequest> many(10, request(2));
+    ASSERT_TRUE(engine->submit(many, gate));
+    const Status full = engine->submit(many, gate);
+    ASSERT_FALSE(full);
+    EXPECT_EQ(full.error().code, ErrorCode::QueueFull);
+    gate.release();
+    gate.wait_for(11);
+    ASSERT_TRUE(engine->submit(many, gate)) << "there is room again";
+    gate.wait_for(21);
+    EXPECT_EQ(gate.done[2].size(), 20u);
+}
+
+TEST_F(OnnxQueueTest, DeadlineThatPassedInTheQueueIsATimeout)
+{
+    Gate gate;
+    const InferRequest first = request(1);
+    ASSERT_TRUE(engine->submit(std::span(&first, 1), gate));
+    gate.wait_for(1);
+    InferRequest late = request(2);
+    late.deadline = Clock::now();
+    ASSERT_TRUE(engine->submit(std::span(&late, 1), gate));
+    gate.release();
+    gate.wait_for(2);
+    EXPECT_EQ(gate.done[1][0], std::nullopt);
+    EXPECT_EQ(gate.done[2][0], ErrorCode::RunTimeout);
+}
+
+TEST_F(OnnxQueueTest, DestructionEndsEveryRequest)
+{
+    Gate gate;
+    const InferRequest first = request(1);
+    ASSERT_TRUE(engine->submit(std::span(&first, 1), gate));
+    gate.wait_for(1);
+    std::vector<InferRequest> rest;
+    for (uint64_t id = 2; id <= 6; ++id)
+        rest.push_back(request(id));
+    ASSERT_TRUE(engine->submit(rest, gate));
+    std::jthread opener([&] { gate.release(); });
+    engine.reset();
+    EXPECT_EQ(gate.count, 6u) << "all were told before the destructor returned";
+    for (const auto &[id, ends] : gate.done) {
+        ASSERT_EQ(ends.size(), 1u) << id;
+        EXPECT_TRUE(!ends[0] || ends[0] == ErrorCode::Cancelled);
+    }
+}
+
+namespace {
+
+// Drops the last reference to the engine from inside a completion.
+class Dropper final : public CompletionListener {
+public:
+    void completed(Completion completion) noexcept override
+    {
+        const std::lock_guard lock(mutex);
+        engine.reset();
+        ends[completion.id] = completion.status ? std::nullopt : std::optional(completion.status.error().code);
+        changed.notify_all();
+    }
+    void wait_for(size_t n)
+    {
+        std::unique_lock lock(mutex);
+        changed.wait(lock, [&] { return ends.size() >= n; });
+    }
+
+    std::shared_ptr<Engine> engine;
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::map<uint64_t, std::optional<ErrorCode>> ends;
+};
+
+} // namespace
+
+TEST_F(OnnxQueueTest, LastReferenceMayBeDroppedByACompletion)
+{
+    Dropper dropper;
+    std::vector<InferRequest> list;
+    for (uint64_t id = 1; id <= 3; ++id)
+        list.push_back(request(id));
+    std::unique_lock hold(dropper.mutex); // the completion waits until the reference has moved over
+    ASSERT_TRUE(engine->submit(list, dropper));
+    dropper.engine = std::move(engine);
+    hold.unlock();
+    dropper.wait_for(3);
+    EXPECT_EQ(dropper.ends[1], std::nullopt);
+    EXPECT_EQ(dropper.ends[2], ErrorCode::Cancelled);
+    EXPECT_EQ(dropper.ends[3], ErrorCode::Cancelled);
+}
+
+// Four submitters, two workers: every request must have its own picture's result.
+TEST_F(OnnxEngineTest, ConcurrentRequestsDoNotMix)
+{
+    auto engine = create(test_model("image-u8-nchw.onnx"), {.compute_threads = 2, .measure = false});
+    ASSERT_TRUE(engine) << engine.error().details();
+    const EngineInfo &info = (*engine)->info();
+    EXPECT_EQ(info.callers, 2u);
+    EXPECT_EQ(info.threads_per_caller, 1u);
+    EXPECT_EQ(info.in_flight, 3u);
+    EXPECT_EQ(info.layout_source, "set");
+    const FrameFormat format{.format = PixelFormat::RGB, .width = 64, .height = 48};
+    ASSERT_TRUE((*engine)->configure(format));
+    const auto submitter = [&](uint8_t colour) {
+        const InferRequest request{.id = colour,
+                                   .frame = filled(format, {colour, uint8_t(colour + 1), uint8_t(colour + 2)}),
+                                   .output = resolver->allocate(info.output_bytes)};
+        for (int i = 0; i < 100; ++i) {
+            std::memset(resolver->resolve(request.output).value().data(), 0, info.output_bytes);
+            const Status status = run(**engine, request);
+            ASSERT_TRUE(status) << status.error().details();
+            const auto means = floats(request.output, info.outputs[0]);
+            ASSERT_NEAR(means[0], colour, 1e-3);
+            ASSERT_NEAR(means[2], colour + 2, 1e-3);
+        }
+    };
+    std::vector<std::jthread> threads;
+    for (const uint8_t colour : std::array<uint8_t, 4>{10, 60, 110, 160})
+        threads.emplace_back(submitter, colour);
+}
+
+// Completions of one engine come one at a time, each request's once, in whatever order.
+TEST_F(OnnxEngineTest, CompletionsAreSerial)
+{
+    class Collector final : public CompletionListener {
+    public:
+        void completed(Completion completion) noexcept override
+        {
+            EXPECT_EQ(inside.fetch_add(1), 0);
+            EXPECT_TRUE(completion.status);
+            EXPECT_LE(completion.started, completion.finished);
+            ids.push_back(completion.id); // unguarded: a data race if the engine did not serialise
+            inside.fetch_sub(1);
+            if (ids.size() == 200) {
+                const std::lock_guard lock(mutex);
+                finished = true;
+                all.notify_all();
+            } else if (ids.size() + 8 <= 200) {
+                const InferRequest next{.id = ids.size() + 8, .frame = frame, .output = output};
+                EXPECT_TRUE(engine->submit(std::span(&next, 1), *this));
+            }
+        }
+        Engine *engine = nullptr;
+        FrameLayout frame;
+        Memory output;
+        std::atomic<int> inside{0};
+        std::vector<uint64_t> ids;
+        std::mutex mutex;
+        std::condition_variable all;
+        bool finished = false;
+    } collector;
+
+    auto engine = create(test_model("image-u8-nchw.onnx"), {.compute_threads = 3, .measure = false});
+    ASSERT_TRUE(engine);
+    const FrameFormat format{.format = PixelFormat::RGB, .width = 64, .height = 48};
+    ASSERT_TRUE((*engine)->configure(format));
+    collector.engine = engine->get();
+    collector.frame = filled(format, {1, 2, 3});
+    collector.output = resolver->allocate((*engine)->info().output_bytes);
+    std::vector<InferRequest> first;
+    for (uint64_t id = 1; id <= 8; ++id)
+        first.push_back({.id = id, .frame = collector.frame, .output = collector.output});
+    ASSERT_TRUE((*engine)->submit(first, collector));
+    std::unique_lock lock(collector.mutex);
+    collector.all.wait(lock, [&] { return collector.finished; });
+    lock.unlock();
+    engine->reset();
+    std::ranges::sort(collector.ids);
+    for (size_t i = 0; i < collector.ids.size(); ++i)
+        EXPECT_EQ(collector.ids[i], i + 1);
+}
+
+TEST_F(OnnxQueueTest, SubmitDoesNotAllocate)
+{
+    const InferRequest warm = request(1);
+    ASSERT_TRUE(run(*engine, warm));
+    CompletionWaiter waiter;
+    const hl::test::MallocCount count;
+    ASSERT_TRUE(engine->submit(std::span(&warm, 1), waiter));
+    EXPECT_EQ(count.calls(), 0u);
+    ASSERT_TRUE(waiter.wait().value());
+}
+
+TEST_F(OnnxEngineTest, UnusableModels)
+{
+    TemporaryDir dir;
+    std::string whole;
+    {
+        std::ifstream in(test_model("tiny.onnx"), std::ios::binary);
+        whole.assign(std::istreambuf_iterator<char>(in), {});
+    }
+    ASSERT_GT(whole.size(), 1000u);
+    const std::string garbage = "\x12\x34garbage that is no protobuf at all\xff\xff\xff\xff";
+    for (const std::string &text : {std::string(), garbage, std::string("a text file\n"),
+                                    whole.substr(0, whole.size() / 2), whole.substr(0, 100), std::string(4096, '\0')}) {
+        testing::internal::CaptureStderr();
+        const auto engine = create(dir.write("bad.onnx", text));
+        EXPECT_EQ(testing::internal::GetCapturedStderr(), "") << "errors are returned, not printed";
+        ASSERT_FALSE(engine) << text.substr(0, 20);
+        EXPECT_EQ(engine.error().code, ErrorCode::ModelCorrupt) << engine.error().details();
+        EXPECT_THAT(engine.error().cause, HasSubstr("bad.onnx"));
+        EXPECT_FALSE(engine.error().remedy.empty());
+    }
+}
+
+TEST_F(OnnxEngineTest, InputsThatAreNoImage)
+{
+    const struct {
+        const char *model;
+        const char *found;
+    } cases[] = {{"rank2.onnx", "vector (float32, 1x16)"},
+                 {"rank3.onnx", "image (float32, 3x32x32)"},
+                 {"float16.onnx", "image (float16, 1x3x32x32)"}};
+    for (const auto &c : cases) {
+        const auto engine = create(test_model(c.model));
+        ASSERT_FALSE(engine) << c.model;
+        EXPECT_EQ(engine.error().code, ErrorCode::ModelUnsupported);
+        EXPECT_THAT(engine.error().cause, HasSubstr(c.found));
+        EXPECT_THAT(engine.error().cause, HasSubstr("uint8 or float32, NCHW or NHWC"));
+    }
+}
+
+TEST_F(OnnxEngineTest, OutputsThatDependOnThePicture)
+{
+    const auto engine = create(test_model("selects.onnx"));
+    ASSERT_FALSE(engine);
+    EXPECT_EQ(engine.error().code, ErrorCode::ModelUnsupported);
+    EXPECT_THAT(engine.error().cause, HasSubstr("bright"));
+}
+
+TEST_F(OnnxEngineTest, OpenSizesComeFromTheDescription)
+{
+    const auto open = create(test_model("dynamic.onnx"));
+    ASSERT_FALSE(open);
+    EXPECT_EQ(open.error().code, ErrorCode::ModelUnsupported);
+    EXPECT_THAT(open.error().cause, HasSubstr("leaves its size open"));
+    EXPECT_THAT(open.error().remedy, HasSubstr("dims"));
+
+    TemporaryDir dir;
+    const std::string info = dir.write("sized.modelinfo", "[modelinfo]\nversion=1.0\n[image]\ndir=input\ntype=float32\n"
+                                                          "dims=-1,3,24,32\nranges=0,255\n[means]\ndir=output\n"
+                                                          "id=x\ntype=float32\n");
+    const auto engine = create(test_model("dynamic.onnx"), {.compute_threads = 1}, info);
+    ASSERT_TRUE(engine) << engine.error().details();
+    EXPECT_EQ((*engine)->info().inputs[0].info.shape, (TensorShape{1, 3, 24, 32}));
+    EXPECT_EQ((*engine)->info().outputs[0].info.shape, (TensorShape{1, 3}));
+    const FrameFormat format{.format = PixelFormat::RGB, .width = 64, .height = 48};
+    ASSERT_TRUE((*engine)->configure(format));
+    const Memory output = resolver->allocate((*engine)->info().output_bytes);
+    ASSERT_TRUE(run(**engine, {.id = 1, .frame = filled(format, {10, 20, 30}), .output = output}));
+    EXPECT_NEAR(floats(output, (*engine)->info().outputs[0])[1], 20, 1e-3);
+}
+
+// A model alone: ids from its metadata as GStreamer 1.26 has them, or an error that holds the file to write.
+TEST_F(OnnxEngineTest, WithoutADescription)
+{
+    TemporaryDir dir;
+    std::filesystem::copy(test_model("boxes.onnx"), dir / "boxes.onnx");
+    const auto known = create(dir / "boxes.onnx");
+    ASSERT_TRUE(known) << known.error().details();
+    EXPECT_EQ((*known)->info().outputs[0].info.id, "yolo-v8-out");
+
+    std::filesystem::copy(test_model("image-f32-nchw.onnx"), dir / "m.onnx");
+    const auto unknown = create(dir / "m.onnx");
+    ASSERT_FALSE(unknown);
+    EXPECT_EQ(unknown.error().code, ErrorCode::ModelInfoMissing);
+    EXPECT_THAT(unknown.error().cause, HasSubstr(dir / "m.onnx.modelinfo"));
+    const std::string &remedy = unknown.error().remedy;
+    const size_t skeleton = remedy.find("[modelinfo]");
+    ASSERT_NE(skeleton, std::string::npos) << remedy;
+    EXPECT_THAT(remedy, HasSubstr("[image]\ndir=input\ntype=float32\ndims=1,3,48,64\n"));
+    EXPECT_THAT(remedy, HasSubstr("ranges=0.0,1.0;0.0,1.0;0.0,1.0"));
+    EXPECT_THAT(remedy, HasSubstr("[means]\ndir=output\nid="));
+    // Saved as it is, it makes the model load.
+    dir.write("m.onnx.modelinfo", remedy.substr(skeleton));
+    const auto now = create(dir / "m.onnx");
+    ASSERT_TRUE(now) << now.error().details();
+    EXPECT_FALSE((*now)->info().outputs[0].info.id.empty());
+}
+
+TEST_F(OnnxEngineTest, LayoutIsMeasuredOnceAndRemembered)
+{
+    const EngineOptions options{.compute_threads = 0};
+    const std::string path = test_model("image-u8-nchw.onnx");
+    const auto cached_files = [&] {
+        std::vector<std::filesystem::path> out;
+        if (std::filesystem::exists(cache.path() / "gst-habana"))
+            for (const auto &entry : std::filesystem::directory_iterator(cache.path() / "gst-habana"))
+                out.push_back(entry.path());
+        return out;
+    };
+    const auto unmeasured = create(path, {.compute_threads = 0, .measure = false});
+    ASSERT_TRUE(unmeasured);
+    EXPECT_EQ((*unmeasured)->info().layout_source, "fixed");
+    EXPECT_TRUE(cached_files().empty());
+
+    const auto first = create(path, options);
+    ASSERT_TRUE(first) << first.error().details();
+    const EngineInfo &info = (*first)->info();
+    if (std::thread::hardware_concurrency() < 2 && info.layout_source == "fixed") {
+        EXPECT_TRUE(cached_files().empty()); // one core: there is nothing to choose
+        return;
+    }
+    EXPECT_EQ(info.layout_source, "measured");
+    ASSERT_EQ(cached_files().size(), 1u);
+    const auto second = create(path, options);
+    ASSERT_TRUE(second);
+    EXPECT_EQ((*second)->info().layout_source, "cached");
+    EXPECT_EQ((*second)->info().callers, info.callers);
+    EXPECT_EQ((*second)->info().threads_per_caller, info.threads_per_caller);
+
+    std::ofstream(cached_files()[0]) << "{ this is not json";
+    const auto third = create(path, options);
+    ASSERT_TRUE(third);
+    EXPECT_EQ((*third)->info().layout_source, "measured");
+    EXPECT_EQ((*create(path, options))->info().layout_source, "cached") << "the broken file was replaced";
+}
+
+TEST_F(OnnxEngineTest, OptionsAreHonoured)
+{
+    const std::string path = test_model("image-u8-nchw.onnx");
+    const auto one = create(path, {.compute_threads = 1, .in_flight = 5});
+    ASSERT_TRUE(one);
+    EXPECT_EQ((*one)->info().callers * (*one)->info().threads_per_caller, 1u);
+    EXPECT_EQ((*one)->info().in_flight, 5u);
+    EXPECT_EQ((*one)->info().layout_source, "set");
+    const auto serial = create(path, {.compute_threads = 2, .in_flight = 1, .measure = false});
+    ASSERT_TRUE(serial);
+    EXPECT_EQ((*serial)->info().callers, 1u) << "one request at a time keeps one caller busy";
+    EXPECT_EQ((*serial)->info().threads_per_caller, 2u);
+}
+
+TEST_F(OnnxEngineTest, HostResolverOfADeviceFeedsIt)
+{
+    auto device = Device::open("sim").value();
+    const auto host = make_host_resolver(device);
+    EXPECT_TRUE(host->reaches(Placement::Host));
+    EXPECT_FALSE(host->reaches(Placement::Device));
+    const auto engine =
+        create_cpu_engine(Model::load(test_model("image-u8-nchw.onnx")).value(), {.compute_threads = 1}, host);
+    ASSERT_TRUE(engine) << engine.error().details();
+    const FrameFormat format{.format = PixelFormat::RGB, .width = 64, .height = 48};
+    ASSERT_TRUE((*engine)->configure(format));
+    const PlanePlacement planes = packed_placement(format);
+    const auto frame = OwnedMemory::allocate(device, planes.size, Placement::Host).value();
+    const auto output = OwnedMemory::allocate(device, (*engine)->info().output_bytes, Placement::Host).value();
+    std::memset(device->host_span(frame.get()).value().data(), 42, planes.size);
+    ASSERT_TRUE(run(**engine, {.id = 1, .frame = layout_in(format, frame.get(), planes), .output = output.get()}));
+    float mean = 0;
+    std::memcpy(&mean, device->host_span(output.get()).value().data(), sizeof mean);
+    EXPECT_NEAR(mean, 42, 1e-3);
+}

@@ -95,10 +95,16 @@ std::vector<ComputeLayout> candidate_layouts(unsigned threads, unsigned in_fligh
 {
     const unsigned all = threads > 0 ? threads : usable_cores();
     const unsigned callers = in_flight > 0 ? std::min(all, in_flight) : all;
-    std::vector<ComputeLayout> out{{callers, 1}};
-    for (const ComputeLayout more : {ComputeLayout{1, all}, ComputeLayout{1, 1}})
-        if (std::ranges::find(out, more) == out.end())
-            out.push_back(more);
+    std::vector<ComputeLayout> out;
+    const auto add = [&](ComputeLayout layout) {
+        if (std::ranges::find(out, layout) == out.end())
+            out.push_back(layout);
+    };
+    if (callers < all)
+        add({1, all});
+    add({callers, 1});
+    add({1, all});
+    add({1, 1});
     return out;
 }
 

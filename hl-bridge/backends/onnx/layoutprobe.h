@@ -14,7 +14,8 @@
 namespace hl {
 
 // The layouts worth trying within `threads` threads (0: all cores) and `in_flight` requests (0: any number): one caller
-// with all threads, a caller per thread, and one caller with one thread. The first is the one to take unmeasured.
+// with all threads, a caller per thread, and one caller with one thread. The first is the one to take unmeasured: a
+// caller per thread, unless that leaves threads idle.
 [[nodiscard]] std::vector<ComputeLayout> candidate_layouts(unsigned threads, unsigned in_flight);
 
 // Gives the session with that many threads per caller, opening it on first need.

@@ -7,6 +7,8 @@
 
 #include <array>
 #include <format>
+#include <iostream>
+#include <mutex>
 #include <utility>
 
 namespace hl {
@@ -18,6 +20,25 @@ void ORT_API_CALL forward_log(void *, OrtLoggingLevel, const char *, const char 
 {
     log(LogLevel::Debug, "onnxruntime", message);
 }
+
+// Keeps std::cerr quiet while it lives. Where ONNX Runtime is linked to a shared libonnx (Debian), both register the
+// operators when the first model is loaded, and libonnx writes two lines to std::cerr for each (onnx/defs/schema.h
+// OpSchemaRegisterOnce). Loads are serialised, because two of these at once could leave the stream silent.
+class QuietCerr {
+public:
+    QuietCerr() : lock_(mutex()) { std::cerr.setstate(std::ios::failbit); }
+    ~QuietCerr() { std::cerr.clear(); }
+    QuietCerr(const QuietCerr &) = delete;
+    QuietCerr &operator=(const QuietCerr &) = delete;
+
+private:
+    static std::mutex &mutex()
+    {
+        static std::mutex m;
+        return m;
+    }
+    std::lock_guard<std::mutex> lock_;
+};
 
 constexpr std::array<std::pair<DType, ONNXTensorElementDataType>, 13> types{{
     {DType::UInt8, ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8},
@@ -108,6 +129,7 @@ void OrtSession::describe()
 Result<std::unique_ptr<OrtSession>> OrtSession::open(const std::string &path, unsigned threads)
 {
     try {
+        const QuietCerr quiet;
         return std::unique_ptr<OrtSession>(new OrtSession(path, threads));
     } catch (const Ort::Exception &e) {
         // ONNX Runtime's words name the file; its code tells an unreadable file from one it has no operator for.
