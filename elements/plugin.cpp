@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+#include "gsthldownload.h"
+#include "gsthlupload.h"
+
 #include <gst/gst.h>
 
 namespace {
 
 // Registers and nothing else: the registry scan runs this in a foreign process, so no device is touched here.
-gboolean plugin_init(GstPlugin *)
+gboolean plugin_init(GstPlugin *plugin)
 {
-    return TRUE;
+    gboolean registered = FALSE; // one element is enough to be useful
+    registered |= GST_ELEMENT_REGISTER(hldownload, plugin);
+    registered |= GST_ELEMENT_REGISTER(hlupload, plugin);
+    return registered;
 }
 
 } // namespace

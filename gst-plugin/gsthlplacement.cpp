@@ -16,8 +16,8 @@ void gst_hl_post_placement(GstElement *element, const GstHlPlacementReport &repo
                                    report.cost.empty() ? "nothing is copied" : report.cost);
     if (!report.suggestion.empty())
         text += "; " + report.suggestion;
-    // Takes the text over. GST_LIBRARY_ERROR_SETTINGS: gst-launch-1.0 prints only the text.
+    // gst-launch-1.0 prints of an INFO the debug text alone, of a WARNING both. The call takes the strings over.
     gst_element_message_full(element, report.copies ? GST_MESSAGE_WARNING : GST_MESSAGE_INFO, GST_LIBRARY_ERROR,
-                             GST_LIBRARY_ERROR_SETTINGS, g_strdup(text.c_str()), nullptr, __FILE__, GST_FUNCTION,
-                             __LINE__);
+                             GST_LIBRARY_ERROR_SETTINGS, g_strdup(text.c_str()),
+                             report.copies ? nullptr : g_strdup(text.c_str()), __FILE__, GST_FUNCTION, __LINE__);
 }

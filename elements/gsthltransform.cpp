@@ -1,0 +1,325 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "gsthltransform.h"
+
+#include "gsthlbufferpool.h"
+#include "gsthlcounted.h"
+#include "gsthldevice.h"
+#include "gsthlerror.h"
+#include "gsthlframe.h"
+#include "gsthlptr.h"
+#include "gsthlvideo.h"
+
+#include <algorithm>
+#include <cstring>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+namespace {
+
+enum { PROP_0, PROP_DEVICE, PROP_STATS };
+
+struct Private {
+    GCharPtr device_spec;             // guarded by the object lock
+    GstPtr<GstHlDevice> device;       // gst_hl_ensure_device() guards it
+    std::shared_ptr<hl::Device> open; // the same, for the streaming thread; set below READY->PAUSED
+    hl::CopyCounters counters;
+
+    // Streaming thread.
+    GstHlTransformFormat format{};
+    std::vector<std::pair<const gchar *, const gchar *>> reported;
+
+    std::mutex mutex; // guards what follows, and changes of `open`, for stats
+    const gchar *placement = "";
+    uint64_t frames = 0;
+};
+
+hl::CopyTotals counted_totals(GstHlCounted *counted);
+
+void counted_init(GstHlCountedInterface *iface)
+{
+    iface->get_totals = counted_totals;
+}
+
+} // namespace
+
+GST_DEBUG_CATEGORY_STATIC(hl_transform_debug);
+#define GST_CAT_DEFAULT hl_transform_debug
+
+using GstHlTransformPrivate = Private *;
+
+G_DEFINE_ABSTRACT_TYPE_WITH_CODE(GstHlTransform, gst_hl_transform, GST_TYPE_BASE_TRANSFORM,
+                                 G_ADD_PRIVATE(GstHlTransform) G_IMPLEMENT_INTERFACE(GST_TYPE_HL_COUNTED, counted_init)
+                                     GST_DEBUG_CATEGORY_INIT(hl_transform_debug, "hltransform", 0,
+                                                             "Frames moved between memories"))
+
+namespace {
+
+Private &priv_of(gpointer self)
+{
+    return **static_cast<GstHlTransformPrivate *>(
+        gst_hl_transform_get_instance_private(static_cast<GstHlTransform *>(self)));
+}
+
+hl::CopyTotals counted_totals(GstHlCounted *counted)
+{
+    return priv_of(counted).counters.totals();
+}
+
+GCharPtr device_spec(GstHlTransform *self)
+{
+    const GstObjectLocker lock(self);
+    return GCharPtr(g_strdup(priv_of(self).device_spec.get()));
+}
+
+bool ensure_device(GstHlTransform *self)
+{
+    Private &priv = priv_of(self);
+    const GCharPtr spec = device_spec(self);
+    if (auto opened = gst_hl_ensure_device(GST_ELEMENT(self), spec.get(), priv.device); !opened) {
+        gst_hl_post_error(GST_ELEMENT(self), opened.error());
+        return false;
+    }
+    const std::lock_guard lock(priv.mutex);
+    priv.open = gst_hl_device_get(priv.device.get());
+    return true;
+}
+
+GstStructure *make_stats(GstHlTransform *self)
+{
+    Private &priv = priv_of(self);
+    GstStructure *stats = gst_structure_new_empty("hl-stats");
+    gst_hl_counters_to_structure(priv.counters.totals(), stats);
+    const hl::CopyTotals mapped = GST_HL_TRANSFORM_GET_CLASS(self)->mapped(self);
+    const auto &down = mapped[hl::CopyKind::Download];
+    const auto &up = mapped[hl::CopyKind::Upload];
+    gst_structure_set(stats, "map-downloads", G_TYPE_UINT64, guint64{down.count}, "map-download-bytes", G_TYPE_UINT64,
+                      guint64{down.bytes}, "map-uploads", G_TYPE_UINT64, guint64{up.count}, "map-upload-bytes",
+                      G_TYPE_UINT64, guint64{up.bytes}, nullptr);
+    std::shared_ptr<hl::Device> device;
+    {
+        const std::lock_guard lock(priv.mutex);
+        device = priv.open;
+        gst_structure_set(stats, "frames", G_TYPE_UINT64, guint64{priv.frames}, "placement", G_TYPE_STRING,
+                          priv.placement, nullptr);
+    }
+    gst_structure_set(stats, "device", G_TYPE_STRING, device ? device->info().name.c_str() : "", "backend",
+                      G_TYPE_STRING, device ? device->info().backend.c_str() : "", "stand-in", G_TYPE_STRING,
+                      device ? device->info().stand_in.c_str() : "", nullptr);
+    return stats;
+}
+
+} // namespace
+
+static void gst_hl_transform_set_property(GObject *object, guint id, const GValue *value, GParamSpec *spec)
+{
+    if (id != PROP_DEVICE) {
+        G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
+        return;
+    }
+    const GstObjectLocker lock(object);
+    priv_of(object).device_spec.reset(g_value_dup_string(value));
+}
+
+static void gst_hl_transform_get_property(GObject *object, guint id, GValue *value, GParamSpec *spec)
+{
+    switch (id) {
+    case PROP_DEVICE:
+        g_value_take_string(value, device_spec(GST_HL_TRANSFORM(object)).release());
+        break;
+    case PROP_STATS:
+        g_value_take_boxed(value, make_stats(GST_HL_TRANSFORM(object)));
+        break;
+    default:
+        G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
+        break;
+    }
+}
+
+static void gst_hl_transform_set_context(GstElement *element, GstContext *context)
+{
+    GstHlTransform *self = GST_HL_TRANSFORM(element);
+    const GCharPtr spec = device_spec(self);
+    gst_hl_handle_set_context(element, context, spec.get(), priv_of(self).device);
+    GST_ELEMENT_CLASS(gst_hl_transform_parent_class)->set_context(element, context);
+}
+
+static gboolean gst_hl_transform_query(GstBaseTransform *trans, GstPadDirection direction, GstQuery *query)
+{
+    if (gst_hl_handle_context_query(GST_ELEMENT(trans), query, priv_of(trans).device))
+        return TRUE;
+    return GST_BASE_TRANSFORM_CLASS(gst_hl_transform_parent_class)->query(trans, direction, query);
+}
+
+static GstStateChangeReturn gst_hl_transform_change_state(GstElement *element, GstStateChange transition)
+{
+    GstHlTransform *self = GST_HL_TRANSFORM(element);
+    Private &priv = priv_of(self);
+    if (transition == GST_STATE_CHANGE_NULL_TO_READY || transition == GST_STATE_CHANGE_READY_TO_PAUSED) {
+        // At READY->PAUSED again, because the device may have been lost since.
+        if (!ensure_device(self))
+            return GST_STATE_CHANGE_FAILURE;
+    }
+    const GstStateChangeReturn result =
+        GST_ELEMENT_CLASS(gst_hl_transform_parent_class)->change_state(element, transition);
+    if (transition == GST_STATE_CHANGE_READY_TO_NULL) {
+        const std::lock_guard lock(priv.mutex);
+        priv.open.reset();
+        priv.device.reset();
+    }
+    return result;
+}
+
+static gboolean gst_hl_transform_start(GstBaseTransform *trans)
+{
+    Private &priv = priv_of(trans);
+    priv.counters.reset();
+    priv.reported.clear();
+    const std::lock_guard lock(priv.mutex);
+    priv.placement = "";
+    priv.frames = 0;
+    return TRUE;
+}
+
+static gboolean gst_hl_transform_set_caps(GstBaseTransform *trans, GstCaps *in, GstCaps *out)
+{
+    GstHlTransformFormat format{};
+    if (!gst_hl_video_info_from_caps(in, &format.in) || !gst_hl_video_info_from_caps(out, &format.out))
+        return FALSE;
+    auto frame = gst_hl_frame_format(format.in);
+    if (!frame) {
+        gst_hl_post_error(GST_ELEMENT(trans), frame.error());
+        return FALSE;
+    }
+    format.frame = *frame;
+    format.bytes = gst_hl_frame_bytes(*frame);
+    Private &priv = priv_of(trans);
+    priv.format = format;
+    priv.reported.clear();
+    return TRUE;
+}
+
+static hl::CopyTotals gst_hl_transform_mapped(GstHlTransform *)
+{
+    return {};
+}
+
+static void gst_hl_transform_finalize(GObject *object)
+{
+    delete &priv_of(object);
+    G_OBJECT_CLASS(gst_hl_transform_parent_class)->finalize(object);
+}
+
+static void gst_hl_transform_class_init(GstHlTransformClass *klass)
+{
+    GObjectClass *object_class = G_OBJECT_CLASS(klass);
+    object_class->set_property = gst_hl_transform_set_property;
+    object_class->get_property = gst_hl_transform_get_property;
+    object_class->finalize = gst_hl_transform_finalize;
+    g_object_class_install_property(
+        object_class, PROP_DEVICE,
+        g_param_spec_string(
+            "device", "Device",
+            "Gaudi to use: auto, sim, sim:NAME, accelN, a PCI address or module:N; unset: $HL_DEVICE, "
+            "then auto",
+            nullptr, static_cast<GParamFlags>(G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | GST_PARAM_MUTABLE_READY)));
+    g_object_class_install_property(
+        object_class, PROP_STATS,
+        g_param_spec_boxed("stats", "Statistics",
+                           "Frames and bytes moved since READY (CPU copies, uploads, downloads, P2P, read-backs, and "
+                           "CPU maps of device frames), placement of the frames, device, backend and stand-in",
+                           GST_TYPE_STRUCTURE, static_cast<GParamFlags>(G_PARAM_READABLE | G_PARAM_STATIC_STRINGS)));
+
+    GstElementClass *element_class = GST_ELEMENT_CLASS(klass);
+    element_class->set_context = gst_hl_transform_set_context;
+    element_class->change_state = gst_hl_transform_change_state;
+
+    GstBaseTransformClass *trans_class = GST_BASE_TRANSFORM_CLASS(klass);
+    trans_class->query = gst_hl_transform_query;
+    trans_class->start = gst_hl_transform_start;
+    trans_class->set_caps = gst_hl_transform_set_caps;
+    klass->mapped = gst_hl_transform_mapped;
+    gst_type_mark_as_plugin_api(GST_TYPE_HL_TRANSFORM, static_cast<GstPluginAPIFlags>(0));
+}
+
+static void gst_hl_transform_init(GstHlTransform *self)
+{
+    *static_cast<GstHlTransformPrivate *>(gst_hl_transform_get_instance_private(self)) = new Private;
+    gst_hl_install_log_sink();
+}
+
+const std::shared_ptr<hl::Device> &gst_hl_transform_device(GstHlTransform *self)
+{
+    return priv_of(self).open;
+}
+
+const GstHlTransformFormat &gst_hl_transform_format(GstHlTransform *self)
+{
+    return priv_of(self).format;
+}
+
+void gst_hl_transform_count(GstHlTransform *self, hl::CopyKind kind)
+{
+    Private &priv = priv_of(self);
+    priv.counters.add(kind, priv.format.bytes);
+}
+
+bool gst_hl_transform_saw_frame(GstHlTransform *self, const gchar *placement, const gchar *reason)
+{
+    Private &priv = priv_of(self);
+    {
+        const std::lock_guard lock(priv.mutex);
+        priv.placement = placement;
+        ++priv.frames;
+    }
+    const auto known = [=](const auto &pair) {
+        return std::strcmp(pair.first, placement) == 0 && std::strcmp(pair.second, reason) == 0;
+    };
+    if (std::ranges::any_of(priv.reported, known))
+        return false;
+    priv.reported.emplace_back(placement, reason);
+    return true;
+}
+
+GstFlowReturn gst_hl_transform_fail(GstHlTransform *self, const hl::Error &error)
+{
+    gst_hl_post_error(GST_ELEMENT(self), error);
+    return GST_FLOW_ERROR;
+}
+
+GstFlowReturn gst_hl_transform_acquire(GstHlTransform *self, GstBufferPool *pool, GstBuffer **buffer)
+{
+    const GstFlowReturn flow = pool ? gst_buffer_pool_acquire_buffer(pool, buffer, nullptr) : GST_FLOW_FLUSHING;
+    if (flow != GST_FLOW_ERROR)
+        return flow;
+    auto error = gst_hl_buffer_pool_take_error(GST_HL_BUFFER_POOL(pool));
+    return gst_hl_transform_fail(self, error ? *error
+                                             : hl::Error{.code = hl::ErrorCode::Internal,
+                                                         .operation = "acquire frame",
+                                                         .cause = "the pool gave no frame and no reason"});
+}
+
+std::string gst_hl_transform_upstream_name(GstHlTransform *self)
+{
+    const auto peer = GstPtr<GstPad>::adopt(gst_pad_get_peer(GST_BASE_TRANSFORM_SINK_PAD(self)));
+    const auto element = GstPtr<GstElement>::adopt(peer ? gst_pad_get_parent_element(peer.get()) : nullptr);
+    return element ? GST_OBJECT_NAME(element.get()) : "upstream";
+}
+
+void gst_hl_transform_set_query_pool(GstQuery *query, GstBufferPool *pool, guint size, guint min)
+{
+    GstAllocator *allocator = GST_ALLOCATOR(gst_hl_buffer_pool_allocator(GST_HL_BUFFER_POOL(pool)));
+    while (gst_query_get_n_allocation_pools(query) > 0)
+        gst_query_remove_nth_allocation_pool(query, 0);
+    gst_query_add_allocation_pool(query, pool, size, min, 0);
+    while (gst_query_get_n_allocation_params(query) > 0)
+        gst_query_remove_nth_allocation_param(query, 0);
+    gst_query_add_allocation_param(query, allocator, nullptr);
+}
+
+void gst_hl_transform_add_template(GstElementClass *klass, const gchar *name, GstPadDirection direction,
+                                   const gchar *caps)
+{
+    const auto parsed = GstPtr<GstCaps>::adopt(gst_caps_from_string(caps));
+    gst_element_class_add_pad_template(klass, gst_pad_template_new(name, direction, GST_PAD_ALWAYS, parsed.get()));
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include "core/copycounters.h"
+#include "core/error.h"
+#include "core/frameformat.h"
+#include "device/device.h"
+
+#include <gst/base/gstbasetransform.h>
+#include <gst/gst.h>
+#include <gst/video/video.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+// What hlupload and hldownload have in common: one device for the stream, the properties `device` and `stats`, the five
+// counters, one placement message per kind of frame and negotiation, and caps understood under both memory features.
+// The subclass decides what happens to a frame. Abstract.
+#define GST_TYPE_HL_TRANSFORM (gst_hl_transform_get_type())
+G_DECLARE_DERIVABLE_TYPE(GstHlTransform, gst_hl_transform, GST, HL_TRANSFORM, GstBaseTransform)
+
+struct _GstHlTransformClass {
+    GstBaseTransformClass parent_class;
+    // Totals of the CPU maps that others made of this element's frames.
+    hl::CopyTotals (*mapped)(GstHlTransform *self);
+};
+
+// What a frame of the input is.
+enum class GstHlInput : uint8_t { Device, Host, Foreign };
+
+// The frame format both pads agreed on; valid after set_caps, on the streaming thread.
+struct GstHlTransformFormat {
+    GstVideoInfo in;
+    GstVideoInfo out;
+    hl::FrameFormat frame;
+    uint64_t bytes = 0; // gst_hl_frame_bytes()
+};
+
+// transfer none; never null between NULL->READY and READY->NULL.
+[[nodiscard]] const std::shared_ptr<hl::Device> &gst_hl_transform_device(GstHlTransform *self);
+[[nodiscard]] const GstHlTransformFormat &gst_hl_transform_format(GstHlTransform *self);
+void gst_hl_transform_count(GstHlTransform *self, hl::CopyKind kind);
+// Counts a frame that came in `placement` ("device", "host", "system") for the reason `reason`; both static strings.
+// True the first time this negotiation has that pair: the caller then posts a placement report.
+[[nodiscard]] bool gst_hl_transform_saw_frame(GstHlTransform *self, const gchar *placement, const gchar *reason);
+// Posts `error` and returns GST_FLOW_ERROR.
+[[nodiscard]] GstFlowReturn gst_hl_transform_fail(GstHlTransform *self, const hl::Error &error);
+// A frame of the active pool, or the flow return of a failure that was posted. transfer full.
+[[nodiscard]] GstFlowReturn gst_hl_transform_acquire(GstHlTransform *self, GstBufferPool *pool, GstBuffer **buffer);
+// The element linked to the sink pad, for messages; "upstream" if there is none.
+[[nodiscard]] std::string gst_hl_transform_upstream_name(GstHlTransform *self);
+// Makes `pool` the only one of the query, with its allocator, so that GstBaseTransform keeps and stops it.
+void gst_hl_transform_set_query_pool(GstQuery *query, GstBufferPool *pool, guint size, guint min);
+// Adds an always pad template of these caps.
+void gst_hl_transform_add_template(GstElementClass *klass, const gchar *name, GstPadDirection direction,
+                                   const gchar *caps);

@@ -1,0 +1,442 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+/**
+ * SECTION:element-hlupload
+ * @title: hlupload
+ * @short_description: brings video frames into Gaudi memory
+ *
+ * Frames leave in device memory always, as linear DMABuf. Upstream is offered a pool, of host pages that the device
+ * reads by DMA (memory=auto and memory=host) or of device memory (memory=device, for producers that import dma-bufs by
+ * P2P).
+ *
+ * | frame that comes in            | what happens                                   | counted as            |
+ * |--------------------------------|------------------------------------------------|-----------------------|
+ * | in Gaudi memory                | passes on                                      | -                     |
+ * | in host pages of such a pool   | one DMA into Gaudi memory                      | upload                |
+ * | anywhere else                  | the CPU copies it to a pinned page, then a DMA | CPU copy, and upload  |
+ *
+ * With zero-copy=require the last is an error instead. What was found is told once per negotiation by the element
+ * message "hl-placement".
+ *
+ * ## Example launch lines
+ * |[
+ * gst-launch-1.0 videotestsrc num-buffers=100 ! hlupload device=sim ! hldownload ! fakesink
+ * ]| On the simulator, anywhere.
+ * |[
+ * gst-launch-1.0 v4l2src io-mode=dmabuf-import ! hlupload ! hlinfer model=builtin:demo ! hltensordec ! hldownload !
+ * autovideosink
+ * ]| With a camera whose driver captures into the offered host pages: no CPU copy.
+ */
+
+#include "gsthlupload.h"
+
+#include "gsthlbufferpool.h"
+#include "gsthlframe.h"
+#include "gsthlplacement.h"
+#include "gsthlproperties.h"
+#include "gsthlptr.h"
+#include "gsthlvideo.h"
+
+#include <format>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+namespace {
+
+enum { PROP_0, PROP_MEMORY, PROP_ZERO_COPY };
+
+struct Settings {
+    GstHlMemoryMode memory = GST_HL_MEMORY_AUTO;
+    GstHlZeroCopy zero_copy = GST_HL_ZERO_COPY_AUTO;
+};
+
+} // namespace
+
+struct GstHlUploadPrivate {
+    Settings settings; // guarded by the object lock
+
+    std::mutex mutex;              // guards the two pools' pointers, for stats
+    GstPtr<GstBufferPool> output;  // device placement; null until negotiated
+    GstPtr<GstBufferPool> offered; // the last one an ALLOCATION answer contained, since the caps
+
+    // Streaming thread.
+    GstHlInput input = GstHlInput::Foreign; // of the frame at hand
+    hl::FrameLayout layout;                 // where it lies, unless foreign
+    hl::OwnedMemory staging;                // pinned pages for foreign frames; empty until the first
+};
+
+struct _GstHlUpload {
+    GstHlTransform parent;
+    GstHlUploadPrivate *priv;
+};
+
+GST_DEBUG_CATEGORY_STATIC(hl_upload_debug);
+#define GST_CAT_DEFAULT hl_upload_debug
+
+G_DEFINE_FINAL_TYPE_WITH_CODE(GstHlUpload, gst_hl_upload, GST_TYPE_HL_TRANSFORM,
+                              GST_DEBUG_CATEGORY_INIT(hl_upload_debug, "hlupload", 0, "Frames into Gaudi memory"))
+GST_ELEMENT_REGISTER_DEFINE(hlupload, "hlupload", GST_RANK_NONE, GST_TYPE_HL_UPLOAD)
+
+namespace {
+
+Settings settings_of(GstHlUpload *self)
+{
+    const GstObjectLocker lock(self);
+    return self->priv->settings;
+}
+
+void set_pool(GstHlUpload *self, GstPtr<GstBufferPool> GstHlUploadPrivate::*slot, GstPtr<GstBufferPool> pool)
+{
+    const std::lock_guard lock(self->priv->mutex);
+    std::swap(self->priv->*slot, pool);
+}
+
+GstPtr<GstBufferPool> get_pool(GstHlUpload *self, GstPtr<GstBufferPool> GstHlUploadPrivate::*slot)
+{
+    const std::lock_guard lock(self->priv->mutex);
+    return self->priv->*slot;
+}
+
+GstPtr<GstBufferPool> new_pool(GstHlUpload *self, hl::Placement placement)
+{
+    auto pool = gst_hl_buffer_pool_new(gst_hl_transform_device(GST_HL_TRANSFORM(self)), placement);
+    gst_hl_allocator_set_strict(gst_hl_buffer_pool_allocator(GST_HL_BUFFER_POOL(pool.get())),
+                                settings_of(self).zero_copy == GST_HL_ZERO_COPY_REQUIRE);
+    return pool;
+}
+
+// Why a foreign frame came although a pool may have been offered.
+const gchar *foreign_reason(GstHlUpload *self)
+{
+    return get_pool(self, &GstHlUploadPrivate::offered) ? "pool-replaced" : "no-pool";
+}
+
+hl::Error copy_refused(GstHlUpload *self)
+{
+    GstHlTransform *base = GST_HL_TRANSFORM(self);
+    const std::string neighbour = gst_hl_transform_upstream_name(base);
+    const uint64_t bytes = gst_hl_transform_format(base).bytes;
+    if (get_pool(self, &GstHlUploadPrivate::offered))
+        return {.code = hl::ErrorCode::PoolReplaced,
+                .operation = "upload frame",
+                .device = gst_hl_transform_device(base)->info().name,
+                .cause =
+                    std::format("{} was offered a pool that the device reads, but sends {} bytes a frame in memory "
+                                "of its own, which the CPU would have to copy (zero-copy=require)",
+                                neighbour, bytes),
+                .remedy = "let the producer use the offered pool (v4l2src: io-mode=dmabuf-import; libav decoders from "
+                          "the second GOP on), or set zero-copy=auto"};
+    return {.code = hl::ErrorCode::CopyRefused,
+            .operation = "upload frame",
+            .device = gst_hl_transform_device(base)->info().name,
+            .cause = std::format("the frames of {} lie in memory the device does not know: {} bytes a frame would have "
+                                 "to be copied by the CPU (zero-copy=require), and nobody upstream asked for a pool",
+                                 neighbour, bytes),
+            .remedy = "put hlupload right behind the producer and before any tee, or set zero-copy=auto"};
+}
+
+void report_placement(GstHlUpload *self, const gchar *placement, const gchar *reason)
+{
+    GstHlTransform *base = GST_HL_TRANSFORM(self);
+    const uint64_t bytes = gst_hl_transform_format(base).bytes;
+    GstHlPlacementReport report{.placement = placement, .reason = reason, .bytes_per_frame = bytes};
+    switch (self->priv->input) {
+    case GstHlInput::Device:
+        break;
+    case GstHlInput::Host:
+        report.cost = std::format("1 upload of {} bytes a frame", bytes);
+        break;
+    case GstHlInput::Foreign:
+        report.cost = std::format("1 CPU copy and 1 upload of {} bytes a frame", bytes);
+        report.copies = true;
+        report.suggestion = std::format("{} {}", gst_hl_transform_upstream_name(base),
+                                        get_pool(self, &GstHlUploadPrivate::offered)
+                                            ? "did not use the offered pool (v4l2src: set io-mode=dmabuf-import)"
+                                            : "did not ask for a pool; put hlupload right behind the producer, before "
+                                              "any tee");
+        break;
+    }
+    gst_hl_post_placement(GST_ELEMENT(self), report);
+}
+
+// Sets priv->input and priv->layout, and says so the first time. Errors: a frame that does not fit its caps, or a CPU
+// copy under zero-copy=require.
+hl::Status classify(GstHlUpload *self, GstBuffer *buffer)
+{
+    GstHlTransform *base = GST_HL_TRANSFORM(self);
+    GstHlUploadPrivate &priv = *self->priv;
+    auto layout = gst_hl_buffer_layout(buffer, gst_hl_transform_format(base).in, *gst_hl_transform_device(base));
+    if (!layout)
+        return std::unexpected(std::move(layout.error()));
+    const gchar *placement = "system";
+    const gchar *reason = nullptr;
+    if (*layout) {
+        priv.layout = **layout;
+        const bool device = priv.layout.placement() == hl::Placement::Device;
+        priv.input = device ? GstHlInput::Device : GstHlInput::Host;
+        placement = device ? "device" : "host";
+        const auto offered = get_pool(self, &GstHlUploadPrivate::offered);
+        reason = offered && buffer->pool == offered.get() ? "own-pool" : "upstream-pool";
+    } else {
+        priv.input = GstHlInput::Foreign;
+        if (settings_of(self).zero_copy == GST_HL_ZERO_COPY_REQUIRE)
+            return std::unexpected(copy_refused(self));
+        reason = foreign_reason(self);
+    }
+    if (gst_hl_transform_saw_frame(base, placement, reason))
+        report_placement(self, placement, reason);
+    return {};
+}
+
+// Brings a foreign frame to pinned pages; priv->layout then is where it lies. Counted.
+hl::Status stage(GstHlUpload *self, GstBuffer *buffer)
+{
+    GstHlTransform *base = GST_HL_TRANSFORM(self);
+    GstHlUploadPrivate &priv = *self->priv;
+    const auto &device = gst_hl_transform_device(base);
+    const GstHlTransformFormat &format = gst_hl_transform_format(base);
+    auto mapped = GstHlMappedFrame::map(buffer, format.in);
+    if (!mapped)
+        return std::unexpected(std::move(mapped.error()));
+    const hl::PlanePlacement planes = hl::packed_placement(format.frame);
+    if (!priv.staging || priv.staging.get().size < planes.size ||
+        priv.staging.get().generation != device->generation()) {
+        auto pages = hl::OwnedMemory::allocate(device, planes.size, hl::Placement::Host);
+        if (!pages)
+            return std::unexpected(std::move(pages.error()));
+        priv.staging = std::move(*pages);
+    }
+    priv.layout = hl::layout_in(format.frame, priv.staging.get(), planes);
+    auto written = gst_hl_frame_write(*device, mapped->view(), priv.layout);
+    if (written)
+        gst_hl_transform_count(base, hl::CopyKind::CpuCopy);
+    return written;
+}
+
+hl::Status upload(GstHlUpload *self, GstBuffer *in, GstBuffer *out)
+{
+    GstHlTransform *base = GST_HL_TRANSFORM(self);
+    const auto &device = gst_hl_transform_device(base);
+    if (self->priv->input == GstHlInput::Foreign)
+        if (auto staged = stage(self, in); !staged)
+            return staged;
+    auto target = gst_hl_buffer_layout(out, gst_hl_transform_format(base).out, *device);
+    if (!target)
+        return std::unexpected(std::move(target.error()));
+    if (!*target)
+        return hl::fail(hl::ErrorCode::Internal, "upload frame", "the output frame is not the device's");
+    auto moved = gst_hl_frame_transfer(*device, self->priv->layout, **target);
+    if (!moved)
+        return moved;
+    gst_hl_memory_device_written(gst_buffer_peek_memory(out, 0));
+    gst_hl_transform_count(base, hl::CopyKind::Upload);
+    return {};
+}
+
+} // namespace
+
+static void gst_hl_upload_set_property(GObject *object, guint id, const GValue *value, GParamSpec *spec)
+{
+    Settings &settings = GST_HL_UPLOAD(object)->priv->settings;
+    const GstObjectLocker lock(object);
+    switch (id) {
+    case PROP_MEMORY:
+        settings.memory = static_cast<GstHlMemoryMode>(g_value_get_enum(value));
+        break;
+    case PROP_ZERO_COPY:
+        settings.zero_copy = static_cast<GstHlZeroCopy>(g_value_get_enum(value));
+        break;
+    default:
+        G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
+        break;
+    }
+}
+
+static void gst_hl_upload_get_property(GObject *object, guint id, GValue *value, GParamSpec *spec)
+{
+    const Settings settings = settings_of(GST_HL_UPLOAD(object));
+    switch (id) {
+    case PROP_MEMORY:
+        g_value_set_enum(value, settings.memory);
+        break;
+    case PROP_ZERO_COPY:
+        g_value_set_enum(value, settings.zero_copy);
+        break;
+    default:
+        G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
+        break;
+    }
+}
+
+static GstCaps *gst_hl_upload_transform_caps(GstBaseTransform *, GstPadDirection direction, GstCaps *caps,
+                                             GstCaps *filter)
+{
+    GstCaps *out = gst_hl_caps_as_dmabuf(caps);
+    if (direction == GST_PAD_SRC)
+        gst_caps_append(out, gst_hl_caps_as_system(caps));
+    if (!filter)
+        return out;
+    GstCaps *filtered = gst_caps_intersect_full(filter, out, GST_CAPS_INTERSECT_FIRST);
+    gst_caps_unref(out);
+    return filtered;
+}
+
+static gboolean gst_hl_upload_set_caps(GstBaseTransform *trans, GstCaps *in, GstCaps *out)
+{
+    GstHlUpload *self = GST_HL_UPLOAD(trans);
+    set_pool(self, &GstHlUploadPrivate::offered, {}); // upstream asks anew, or it has none
+    self->priv->staging.reset();
+    return GST_BASE_TRANSFORM_CLASS(gst_hl_upload_parent_class)->set_caps(trans, in, out);
+}
+
+static gboolean gst_hl_upload_propose_allocation(GstBaseTransform *trans, GstQuery *, GstQuery *query)
+{
+    GstHlUpload *self = GST_HL_UPLOAD(trans);
+    GstCaps *caps = nullptr;
+    gboolean need_pool = FALSE;
+    GstVideoInfo info;
+    gst_query_parse_allocation(query, &caps, &need_pool);
+    if (!gst_hl_video_info_from_caps(caps, &info) || !gst_hl_transform_device(GST_HL_TRANSFORM(self)))
+        return FALSE;
+    const hl::Placement placement = gst_hl_memory_mode_placement(settings_of(self).memory);
+    auto pool = new_pool(self, placement);
+    if (auto ready = gst_hl_buffer_pool_setup(pool.get(), caps, 0, 0, 0, false); !ready) {
+        GST_WARNING_OBJECT(self, "%s", ready.error().details().c_str());
+        return FALSE;
+    }
+    gst_query_add_allocation_pool(query, need_pool ? pool.get() : nullptr,
+                                  static_cast<guint>(GST_VIDEO_INFO_SIZE(&info)), 0, 0);
+    gst_query_add_allocation_param(query, GST_ALLOCATOR(gst_hl_buffer_pool_allocator(GST_HL_BUFFER_POOL(pool.get()))),
+                                   nullptr);
+    gst_query_add_allocation_meta(query, GST_VIDEO_META_API_TYPE, nullptr);
+    GST_DEBUG_OBJECT(self, "offering upstream a pool in %s placement",
+                     placement == hl::Placement::Device ? "device" : "host");
+    set_pool(self, &GstHlUploadPrivate::offered, std::move(pool));
+    return TRUE;
+}
+
+// The output pool is ours always: what downstream proposes would be the same at best.
+static gboolean gst_hl_upload_decide_allocation(GstBaseTransform *trans, GstQuery *query)
+{
+    GstHlUpload *self = GST_HL_UPLOAD(trans);
+    GstCaps *caps = nullptr;
+    gst_query_parse_allocation(query, &caps, nullptr);
+    guint min = 0;
+    if (gst_query_get_n_allocation_pools(query) > 0)
+        gst_query_parse_nth_allocation_pool(query, 0, nullptr, nullptr, &min, nullptr);
+    auto pool = new_pool(self, hl::Placement::Device);
+    if (auto ready = gst_hl_buffer_pool_setup(pool.get(), caps, 0, min, 0, true); !ready) {
+        (void)gst_hl_transform_fail(GST_HL_TRANSFORM(self), ready.error());
+        return FALSE;
+    }
+    GstVideoInfo info;
+    (void)gst_hl_video_info_from_caps(caps, &info);
+    gst_hl_transform_set_query_pool(query, pool.get(), static_cast<guint>(GST_VIDEO_INFO_SIZE(&info)), min);
+    set_pool(self, &GstHlUploadPrivate::output, std::move(pool));
+    return TRUE;
+}
+
+// Decides what becomes of the frame. A device frame goes on as it is; GstBaseTransform allows the input as output.
+static GstFlowReturn gst_hl_upload_prepare_output_buffer(GstBaseTransform *trans, GstBuffer *in, GstBuffer **out)
+{
+    GstHlUpload *self = GST_HL_UPLOAD(trans);
+    GstHlTransform *base = GST_HL_TRANSFORM(trans);
+    if (auto known = classify(self, in); !known)
+        return gst_hl_transform_fail(base, known.error());
+    if (self->priv->input == GstHlInput::Device) {
+        *out = in;
+        return GST_FLOW_OK;
+    }
+    const auto pool = get_pool(self, &GstHlUploadPrivate::output);
+    const GstFlowReturn flow = gst_hl_transform_acquire(base, pool.get(), out);
+    if (flow == GST_FLOW_OK)
+        gst_hl_buffer_copy_metadata(in, *out);
+    return flow;
+}
+
+static GstFlowReturn gst_hl_upload_transform(GstBaseTransform *trans, GstBuffer *in, GstBuffer *out)
+{
+    if (in == out)
+        return GST_FLOW_OK;
+    if (auto done = upload(GST_HL_UPLOAD(trans), in, out); !done)
+        return gst_hl_transform_fail(GST_HL_TRANSFORM(trans), done.error());
+    return GST_FLOW_OK;
+}
+
+static gboolean gst_hl_upload_stop(GstBaseTransform *trans)
+{
+    GstHlUpload *self = GST_HL_UPLOAD(trans);
+    if (const auto pool = get_pool(self, &GstHlUploadPrivate::output))
+        (void)gst_buffer_pool_set_active(pool.get(), FALSE);
+    set_pool(self, &GstHlUploadPrivate::output, {});
+    set_pool(self, &GstHlUploadPrivate::offered, {});
+    self->priv->staging.reset();
+    return TRUE;
+}
+
+static hl::CopyTotals gst_hl_upload_mapped(GstHlTransform *base)
+{
+    GstHlUpload *self = GST_HL_UPLOAD(base);
+    hl::CopyTotals sum;
+    for (auto slot : {&GstHlUploadPrivate::output, &GstHlUploadPrivate::offered}) {
+        const auto pool = get_pool(self, slot);
+        if (!pool)
+            continue;
+        const hl::CopyTotals totals =
+            gst_hl_allocator_totals(gst_hl_buffer_pool_allocator(GST_HL_BUFFER_POOL(pool.get())));
+        for (size_t i = 0; i < hl::copy_kinds; ++i) {
+            sum.kind[i].count += totals.kind[i].count;
+            sum.kind[i].bytes += totals.kind[i].bytes;
+        }
+    }
+    return sum;
+}
+
+static void gst_hl_upload_finalize(GObject *object)
+{
+    delete GST_HL_UPLOAD(object)->priv;
+    G_OBJECT_CLASS(gst_hl_upload_parent_class)->finalize(object);
+}
+
+static void gst_hl_upload_class_init(GstHlUploadClass *klass)
+{
+    GObjectClass *object_class = G_OBJECT_CLASS(klass);
+    object_class->set_property = gst_hl_upload_set_property;
+    object_class->get_property = gst_hl_upload_get_property;
+    object_class->finalize = gst_hl_upload_finalize;
+    constexpr auto flags =
+        static_cast<GParamFlags>(G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | GST_PARAM_MUTABLE_READY);
+    g_object_class_install_property(object_class, PROP_MEMORY,
+                                    g_param_spec_enum("memory", "Memory", "Which pool is offered upstream",
+                                                      GST_TYPE_HL_MEMORY_MODE, GST_HL_MEMORY_AUTO, flags));
+    g_object_class_install_property(object_class, PROP_ZERO_COPY,
+                                    g_param_spec_enum("zero-copy", "Zero copy",
+                                                      "What happens where the CPU would have to copy a frame",
+                                                      GST_TYPE_HL_ZERO_COPY, GST_HL_ZERO_COPY_AUTO, flags));
+    gst_type_mark_as_plugin_api(GST_TYPE_HL_MEMORY_MODE, static_cast<GstPluginAPIFlags>(0));
+    gst_type_mark_as_plugin_api(GST_TYPE_HL_ZERO_COPY, static_cast<GstPluginAPIFlags>(0));
+
+    GstElementClass *element_class = GST_ELEMENT_CLASS(klass);
+    gst_element_class_set_static_metadata(element_class, "Gaudi uploader", "Filter/Converter/Video/Hardware",
+                                          "Brings video frames into Intel Gaudi memory, by DMA where the producer uses "
+                                          "the offered pool",
+                                          "gst-habana");
+    gst_hl_transform_add_template(element_class, "sink", GST_PAD_SINK, gst_hl_video_caps);
+    gst_hl_transform_add_template(element_class, "src", GST_PAD_SRC, gst_hl_video_caps_dmabuf);
+
+    GstBaseTransformClass *trans_class = GST_BASE_TRANSFORM_CLASS(klass);
+    trans_class->transform_caps = gst_hl_upload_transform_caps;
+    trans_class->set_caps = gst_hl_upload_set_caps;
+    trans_class->propose_allocation = gst_hl_upload_propose_allocation;
+    trans_class->decide_allocation = gst_hl_upload_decide_allocation;
+    trans_class->prepare_output_buffer = gst_hl_upload_prepare_output_buffer;
+    trans_class->transform = gst_hl_upload_transform;
+    trans_class->stop = gst_hl_upload_stop;
+    GST_HL_TRANSFORM_CLASS(klass)->mapped = gst_hl_upload_mapped;
+}
+
+static void gst_hl_upload_init(GstHlUpload *self)
+{
+    self->priv = new GstHlUploadPrivate;
+}
