@@ -23,18 +23,23 @@ gboolean transform_meta_transform(GstBuffer *target, GstMeta *meta, GstBuffer *,
 
 } // namespace
 
+// A program that links this library and loads the plugin has two copies of it; the second takes what the first
+// registered, so that one finds the metas of the other.
 GType gst_hl_transform_meta_api_get_type()
 {
     static const gchar *tags[] = {nullptr};
-    static const GType type = gst_meta_api_type_register("GstHlTransformMetaAPI", tags);
+    static const GType known = g_type_from_name("GstHlTransformMetaAPI");
+    static const GType type = known ? known : gst_meta_api_type_register("GstHlTransformMetaAPI", tags);
     return type;
 }
 
 const GstMetaInfo *gst_hl_transform_meta_get_info()
 {
+    static const GstMetaInfo *const known = gst_meta_get_info("GstHlTransformMeta");
     static const GstMetaInfo *const info =
-        gst_meta_register(gst_hl_transform_meta_api_get_type(), "GstHlTransformMeta", sizeof(GstHlTransformMeta),
-                          transform_meta_init, nullptr, transform_meta_transform);
+        known ? known
+              : gst_meta_register(gst_hl_transform_meta_api_get_type(), "GstHlTransformMeta",
+                                  sizeof(GstHlTransformMeta), transform_meta_init, nullptr, transform_meta_transform);
     return info;
 }
 

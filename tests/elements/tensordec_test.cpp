@@ -1,0 +1,640 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "gsthlptr.h"
+#include "gsthltransformmeta.h"
+
+#include <gst/allocators/gstdmabuf.h>
+#include <gst/analytics/analytics.h>
+#include <gst/app/gstappsrc.h>
+#include <gst/check/gstharness.h>
+#include <gst/gst.h>
+#include <gst/video/video.h>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+namespace {
+
+constexpr const char *system_caps = "video/x-raw,format=NV12,width=640,height=480,framerate=30/1";
+constexpr const char *dmabuf_caps =
+    "video/x-raw(memory:DMABuf),format=DMA_DRM,drm-format=NV12,width=640,height=480,framerate=30/1";
+constexpr gsize frame_bytes = 640 * 480 * 3 / 2;
+
+struct Box {
+    float cx, cy, w, h;
+    std::vector<float> scores;
+};
+
+struct Found {
+    std::string label;
+    gint x, y, w, h;
+    float score;
+    friend bool operator==(const Found &, const Found &) = default;
+    friend void PrintTo(const Found &f, std::ostream *out)
+    {
+        *out << f.label << ' ' << f.x << ',' << f.y << ' ' << f.w << 'x' << f.h << ' ' << f.score;
+    }
+};
+
+// 1 x (4+classes) x boxes, row-major.
+std::vector<float> values_of(const std::vector<Box> &content, gsize classes, gsize boxes)
+{
+    std::vector<float> out((4 + classes) * boxes, 0.f);
+    for (gsize i = 0; i < content.size(); ++i) {
+        const auto &b = content[i];
+        std::vector<float> column{b.cx, b.cy, b.w, b.h};
+        column.insert(column.end(), b.scores.begin(), b.scores.end());
+        for (gsize c = 0; c < column.size(); ++c)
+            out[c * boxes + i] = column[c];
+    }
+    return out;
+}
+
+// Field by field, because gst_tensor_new_simple() refuses what does not fit together.
+GstTensor *tensor(const std::vector<float> &values, std::vector<gsize> dims, const char *id = "yolo-v8-out",
+                  GstTensorDataType type = GST_TENSOR_DATA_TYPE_FLOAT32)
+{
+    GstTensor *out = gst_tensor_alloc(dims.size());
+    out->id = g_quark_from_string(id);
+    out->layout = GST_TENSOR_LAYOUT_CONTIGUOUS;
+    out->data_type = type;
+    out->data = gst_buffer_new_memdup(values.data(), values.size() * sizeof(float));
+    out->dims_order = GST_TENSOR_DIM_ORDER_ROW_MAJOR;
+    std::ranges::copy(dims, out->dims);
+    return out;
+}
+
+void attach_tensors(GstBuffer *buffer, std::vector<GstTensor *> tensors)
+{
+    auto **list = g_new(GstTensor *, tensors.size());
+    std::ranges::copy(tensors, list);
+    gst_tensor_meta_set(gst_buffer_add_tensor_meta(buffer), static_cast<guint>(tensors.size()), list);
+}
+
+void attach(GstBuffer *buffer, const std::vector<Box> &content, gsize classes = 2, gsize boxes = 64)
+{
+    attach_tensors(buffer, {tensor(values_of(content, classes, boxes), {1, 4 + classes, boxes})});
+}
+
+GstBuffer *frame()
+{
+    return gst_buffer_new_allocate(nullptr, frame_bytes, nullptr);
+}
+
+const std::vector<Box> two_objects{{100, 100, 40, 20, {0.9f, 0.f}}, {300, 200, 60, 60, {0.f, 0.75f}}};
+
+std::vector<Found> detections(GstBuffer *buffer)
+{
+    std::vector<Found> out;
+    auto *relations = gst_buffer_get_analytics_relation_meta(buffer);
+    gpointer state = nullptr;
+    GstAnalyticsMtd mtd;
+    while (relations &&
+           gst_analytics_relation_meta_iterate(relations, &state, gst_analytics_od_mtd_get_mtd_type(), &mtd)) {
+        Found f{};
+        gst_analytics_od_mtd_get_location(&mtd, &f.x, &f.y, &f.w, &f.h, &f.score);
+        f.label = g_quark_to_string(gst_analytics_od_mtd_get_obj_type(&mtd));
+        out.push_back(f);
+    }
+    return out;
+}
+
+// A scratch file, removed at the end.
+class TextFile {
+public:
+    explicit TextFile(std::string_view text)
+    {
+        path_ = std::filesystem::temp_directory_path() / "hl-tensordec-XXXXXX";
+        std::string name = path_;
+        const int fd = ::mkstemp(name.data());
+        ::close(fd);
+        path_ = name;
+        std::ofstream(path_) << text;
+    }
+    ~TextFile() { std::filesystem::remove(path_); }
+    TextFile(const TextFile &) = delete;
+    TextFile &operator=(const TextFile &) = delete;
+    [[nodiscard]] std::string path() const { return path_; }
+
+private:
+    std::filesystem::path path_;
+};
+
+class TensorDec : public testing::Test {
+protected:
+    void open(const std::string &settings = {})
+    {
+        harness_ = gst_harness_new_parse(("hltensordec name=dec " + settings).c_str());
+        bus_ = GstPtr<GstBus>::adopt(gst_bus_new());
+        gst_element_set_bus(harness_->element, bus_.get());
+        dec_ = GstPtr<GstElement>::adopt(gst_harness_find_element(harness_, "hltensordec"));
+    }
+    void play(const std::string &settings = {}, const char *caps = system_caps)
+    {
+        open(settings);
+        gst_harness_set_src_caps_str(harness_, caps);
+    }
+    void TearDown() override
+    {
+        if (!harness_)
+            return;
+        gst_element_set_bus(harness_->element, nullptr);
+        dec_.reset();
+        gst_harness_teardown(harness_);
+    }
+
+    // The one message of `type` posted so far: its text and its structure's code; fails where there is not exactly one.
+    std::string only_message(GstMessageType type)
+    {
+        std::vector<std::string> texts;
+        while (auto message = GstPtr<GstMessage>::adopt(gst_bus_pop_filtered(bus_.get(), type))) {
+            GError *error = nullptr;
+            gchar *debug = nullptr;
+            const GstStructure *details = nullptr;
+            if (type == GST_MESSAGE_ERROR) {
+                gst_message_parse_error(message.get(), &error, &debug);
+                gst_message_parse_error_details(message.get(), &details);
+            } else {
+                gst_message_parse_warning(message.get(), &error, &debug);
+                gst_message_parse_warning_details(message.get(), &details);
+            }
+            const gchar *code = details ? gst_structure_get_string(details, "code") : nullptr;
+            texts.push_back(std::string(code ? code : "(no code)") + "|" + error->message + "|" + debug);
+            g_error_free(error);
+            g_free(debug);
+        }
+        EXPECT_EQ(texts.size(), 1u);
+        return texts.empty() ? "" : texts.front();
+    }
+    void expect_quiet()
+    {
+        const auto wanted = static_cast<GstMessageType>(GST_MESSAGE_ERROR | GST_MESSAGE_WARNING);
+        EXPECT_FALSE(GstPtr<GstMessage>::adopt(gst_bus_pop_filtered(bus_.get(), wanted)));
+    }
+    GstPtr<GstBuffer> run(GstBuffer *buffer)
+    {
+        EXPECT_EQ(gst_harness_push(harness_, buffer), GST_FLOW_OK);
+        return GstPtr<GstBuffer>::adopt(gst_harness_try_pull(harness_));
+    }
+
+    GstHarness *harness_ = nullptr;
+    GstPtr<GstElement> dec_;
+    GstPtr<GstBus> bus_;
+};
+
+} // namespace
+
+TEST_F(TensorDec, AttachesDetectionsAndLeavesTheFrameAlone)
+{
+    play();
+    GstBuffer *in = frame();
+    GstMemory *const memory = gst_buffer_peek_memory(in, 0);
+    attach(in, two_objects);
+    const auto out = run(in);
+    ASSERT_EQ(out.get(), in); // writable, so not copied
+    EXPECT_EQ(gst_buffer_peek_memory(out.get(), 0), memory);
+    EXPECT_THAT(detections(out.get()),
+                ElementsAre(Found{"class-0", 80, 90, 40, 20, 0.9f}, Found{"class-1", 270, 170, 60, 60, 0.75f}));
+    expect_quiet();
+}
+
+TEST_F(TensorDec, BoxesGoBackThroughTheTransform)
+{
+    play();
+    GstBuffer *in = frame();
+    attach(in, two_objects);
+    // 640x480 in a 320x320 letterbox.
+    gst_hl_buffer_add_transform_meta(in, {0.5, 0.5, 0.0, 40.0}, 320, 320);
+    const auto out = run(in);
+    EXPECT_THAT(detections(out.get()),
+                ElementsAre(Found{"class-0", 160, 100, 80, 40, 0.9f}, Found{"class-1", 540, 260, 100, 120, 0.75f}));
+}
+
+// A frame nobody can map: an eventfd refuses mmap, as a Gaudi's dma-buf does.
+TEST_F(TensorDec, NeverMapsTheFrameUnderDmabufCaps)
+{
+    play({}, dmabuf_caps);
+    const auto allocator = GstPtr<GstAllocator>::sink(gst_dmabuf_allocator_new());
+    const int fd = ::eventfd(0, EFD_CLOEXEC);
+    GstBuffer *in = gst_buffer_new();
+    gst_buffer_append_memory(in, gst_dmabuf_allocator_alloc(allocator.get(), fd, frame_bytes));
+    attach(in, two_objects);
+    const auto held = GstPtr<GstBuffer>::share(in); // not writable, so copied
+    const auto out = run(in);
+    ASSERT_TRUE(out);
+    EXPECT_NE(out.get(), in);
+    EXPECT_EQ(gst_buffer_peek_memory(out.get(), 0), gst_buffer_peek_memory(in, 0));
+    EXPECT_EQ(detections(out.get()).size(), 2u);
+    EXPECT_THAT(detections(in), IsEmpty());
+}
+
+// GStreamer 1.26 drops the tensors when a tee's branches make the buffer writable; each branch still decodes.
+TEST_F(TensorDec, DecodesBehindATee)
+{
+    GError *error = nullptr;
+    auto pipeline = GstPtr<GstElement>::sink(gst_parse_launch(
+        "appsrc name=src format=time ! tee name=t t. ! queue ! hltensordec ! appsink name=a sync=false "
+        "t. ! queue ! hltensordec score-threshold=0.8 ! appsink name=b sync=false",
+        &error));
+    ASSERT_FALSE(error);
+    const auto get = [&](const char *name) {
+        return GstPtr<GstElement>::adopt(gst_bin_get_by_name(GST_BIN(pipeline.get()), name));
+    };
+    const auto src = get("src"), a = get("a"), b = get("b");
+    const auto caps = GstPtr<GstCaps>::adopt(gst_caps_from_string(system_caps));
+    g_object_set(src.get(), "caps", caps.get(), nullptr);
+    gst_element_set_state(pipeline.get(), GST_STATE_PLAYING);
+    GstBuffer *in = frame();
+    attach(in, two_objects);
+    // Takes the one reference, so that the source need not copy the buffer (and lose its tensors) to stamp it.
+    ASSERT_EQ(gst_app_src_push_buffer(GST_APP_SRC(src.get()), in), GST_FLOW_OK);
+    const auto pull = [](const GstPtr<GstElement> &sink) {
+        GstSample *sample = nullptr;
+        g_signal_emit_by_name(sink.get(), "try-pull-sample", guint64{10 * GST_SECOND}, &sample);
+        std::vector<Found> found;
+        if (sample) {
+            found = detections(gst_sample_get_buffer(sample));
+            gst_sample_unref(sample);
+        }
+        return found;
+    };
+    EXPECT_EQ(pull(a).size(), 2u);
+    EXPECT_EQ(pull(b).size(), 1u);
+    gst_element_set_state(pipeline.get(), GST_STATE_NULL);
+}
+
+TEST_F(TensorDec, PropertiesDecideWhatIsReported)
+{
+    const std::vector<Box> crowd{
+        {100, 100, 40, 40, {0.9f, 0.f}}, {104, 100, 40, 40, {0.8f, 0.f}}, {102, 100, 40, 40, {0.f, 0.7f}}};
+    const auto count = [&] {
+        GstBuffer *in = frame();
+        attach(in, crowd);
+        return detections(run(in).get()).size();
+    };
+    play();
+    EXPECT_EQ(count(), 2u);
+    g_object_set(dec_.get(), "class-aware-nms", FALSE, nullptr);
+    EXPECT_EQ(count(), 1u);
+    g_object_set(dec_.get(), "class-aware-nms", TRUE, "iou-threshold", 1.f, nullptr);
+    EXPECT_EQ(count(), 3u);
+    g_object_set(dec_.get(), "max-detections", 2u, nullptr);
+    EXPECT_EQ(count(), 2u);
+    g_object_set(dec_.get(), "max-detections", 100u, "score-threshold", 0.85f, nullptr);
+    EXPECT_EQ(count(), 1u);
+}
+
+TEST_F(TensorDec, PropertiesReadBack)
+{
+    dec_ = GstPtr<GstElement>::sink(gst_element_factory_make_full(
+        "hltensordec", "labels", "some.txt", "tensor-id", "x", "score-threshold", 0.25f, "iou-threshold", 0.75f,
+        "max-detections", 7u, "class-aware-nms", FALSE, nullptr));
+    ASSERT_TRUE(dec_);
+    gchar *labels = nullptr, *id = nullptr;
+    gfloat score = 0, iou = 0;
+    guint most = 0;
+    gboolean aware = TRUE;
+    g_object_get(dec_.get(), "labels", &labels, "tensor-id", &id, "score-threshold", &score, "iou-threshold", &iou,
+                 "max-detections", &most, "class-aware-nms", &aware, nullptr);
+    EXPECT_STREQ(labels, "some.txt");
+    EXPECT_STREQ(id, "x");
+    EXPECT_FLOAT_EQ(score, 0.25f);
+    EXPECT_FLOAT_EQ(iou, 0.75f);
+    EXPECT_EQ(most, 7u);
+    EXPECT_FALSE(aware);
+    g_free(labels);
+    g_free(id);
+}
+
+TEST_F(TensorDec, KeepsDetectionsThatAreThere)
+{
+    play();
+    GstBuffer *in = frame();
+    auto *relations = gst_buffer_add_analytics_relation_meta(in);
+    GstAnalyticsODMtd mtd;
+    gst_analytics_relation_meta_add_od_mtd(relations, g_quark_from_string("earlier"), 1, 2, 3, 4, 0.5f, &mtd);
+    attach(in, two_objects);
+    const auto out = run(in);
+    const auto found = detections(out.get());
+    ASSERT_EQ(found.size(), 3u);
+    EXPECT_EQ(found[0].label, "earlier");
+}
+
+TEST_F(TensorDec, AnEmptyFrameStillSaysThatItWasLookedAt)
+{
+    play();
+    GstBuffer *in = frame();
+    attach(in, std::vector<Box>{});
+    const auto out = run(in);
+    ASSERT_NE(gst_buffer_get_analytics_relation_meta(out.get()), nullptr);
+    EXPECT_THAT(detections(out.get()), IsEmpty());
+}
+
+TEST_F(TensorDec, FramesWithoutTensorsPassThrough)
+{
+    play();
+    GstBuffer *first = frame();
+    attach(first, two_objects);
+    run(first);
+    GstBuffer *second = frame();
+    const auto held = GstPtr<GstBuffer>::share(second);
+    const auto out = run(second);
+    EXPECT_EQ(out.get(), second); // not even its head is copied
+    EXPECT_EQ(gst_buffer_get_analytics_relation_meta(out.get()), nullptr);
+    gst_harness_push_event(harness_, gst_event_new_eos());
+    expect_quiet();
+}
+
+TEST_F(TensorDec, WarnsAtEosWhereNoTensorEverCame)
+{
+    play();
+    run(frame());
+    run(frame());
+    gst_harness_push_event(harness_, gst_event_new_eos());
+    EXPECT_THAT(only_message(GST_MESSAGE_WARNING),
+                AllOf(HasSubstr("none of the 2 frames carried a tensor"), HasSubstr("behind hlinfer")));
+}
+
+TEST_F(TensorDec, EosBeforeTheFirstFrameIsNoWarning)
+{
+    play();
+    gst_harness_push_event(harness_, gst_event_new_eos());
+    expect_quiet();
+}
+
+TEST_F(TensorDec, RefusesAShapeWithOneErrorThatSaysWhatWasExpected)
+{
+    play();
+    for (int i = 0; i < 2; ++i) {
+        GstBuffer *in = frame();
+        attach_tensors(in, {tensor(std::vector<float>(300 * 6), {1, 300, 6})});
+        EXPECT_EQ(gst_harness_push(harness_, in), GST_FLOW_ERROR);
+    }
+    EXPECT_THAT(only_message(GST_MESSAGE_ERROR),
+                AllOf(HasSubstr("HL-MOD-007"), HasSubstr("1x(4+C)xN float32"), HasSubstr("1x300x6 float32")));
+}
+
+TEST_F(TensorDec, RefusesOtherTypesAndRanks)
+{
+    const auto refused = [&](GstTensor *t) {
+        play();
+        GstBuffer *in = frame();
+        attach_tensors(in, {t});
+        EXPECT_EQ(gst_harness_push(harness_, in), GST_FLOW_ERROR);
+        const auto text = only_message(GST_MESSAGE_ERROR);
+        TearDown();
+        harness_ = nullptr;
+        return text;
+    };
+    const std::vector<float> values(6 * 64);
+    EXPECT_THAT(refused(tensor(values, {1, 6, 64}, "yolo-v8-out", GST_TENSOR_DATA_TYPE_FLOAT16)),
+                HasSubstr("1x6x64 float16"));
+    EXPECT_THAT(refused(tensor(values, {1, 6, 64}, "yolo-v8-out", GST_TENSOR_DATA_TYPE_UINT4)),
+                HasSubstr("HL-MOD-007"));
+    EXPECT_THAT(refused(tensor(values, std::vector<gsize>(9, 1))), HasSubstr("9 dimensions"));
+    EXPECT_THAT(refused(tensor(values, {1, 6, G_MAXSIZE})), HasSubstr("HL-MOD-007"));
+}
+
+TEST_F(TensorDec, RefusesATensorWithTooLittleData)
+{
+    play();
+    GstBuffer *in = frame();
+    attach_tensors(in, {tensor(std::vector<float>(6 * 63), {1, 6, 64})});
+    EXPECT_EQ(gst_harness_push(harness_, in), GST_FLOW_ERROR);
+    EXPECT_THAT(only_message(GST_MESSAGE_ERROR), AllOf(HasSubstr("1536 aligned bytes"), HasSubstr("got 1512")));
+}
+
+TEST_F(TensorDec, AMissingIdListsThoseThatAreThere)
+{
+    play();
+    GstBuffer *in = frame();
+    const std::vector<float> values(6 * 64);
+    attach_tensors(in, {tensor(values, {1, 6, 64}, "boxes"), tensor(values, {1, 6, 64}, "scores")});
+    EXPECT_EQ(gst_harness_push(harness_, in), GST_FLOW_ERROR);
+    EXPECT_THAT(only_message(GST_MESSAGE_ERROR),
+                AllOf(HasSubstr("\"yolo-v8-out\""), HasSubstr("boxes, scores"), HasSubstr("tensor-id")));
+}
+
+TEST_F(TensorDec, TakesTheTensorNamedByTheProperty)
+{
+    play("tensor-id=second");
+    GstBuffer *in = frame();
+    attach_tensors(in, {tensor(std::vector<float>(10), {1, 10, 1}, "first")});
+    attach_tensors(in, {tensor(values_of(two_objects, 2, 64), {1, 6, 64}, "second")});
+    EXPECT_EQ(detections(run(in).get()).size(), 2u);
+}
+
+TEST_F(TensorDec, LabelsComeFromTheFile)
+{
+    const TextFile both("cat\nred dog\n");
+    play("labels=" + both.path());
+    GstBuffer *in = frame();
+    attach(in, two_objects);
+    const auto found = detections(run(in).get());
+    ASSERT_EQ(found.size(), 2u);
+    EXPECT_EQ(found[0].label, "cat");
+    EXPECT_EQ(found[1].label, "red dog");
+}
+
+TEST_F(TensorDec, LabelsTellTheTransposedTensorApart)
+{
+    const TextFile labels("cat\ndog\n");
+    play("labels=" + labels.path());
+    GstBuffer *in = frame();
+    const auto rows = values_of(two_objects, 2, 64);
+    std::vector<float> turned(rows.size());
+    for (gsize c = 0; c < 6; ++c)
+        for (gsize i = 0; i < 64; ++i)
+            turned[i * 6 + c] = rows[c * 64 + i];
+    attach_tensors(in, {tensor(turned, {1, 64, 6})});
+    EXPECT_EQ(detections(run(in).get()).size(), 2u);
+}
+
+TEST_F(TensorDec, TooFewLabelsAreAnError)
+{
+    const TextFile labels("cat\n");
+    play("labels=" + labels.path());
+    GstBuffer *in = frame();
+    attach(in, two_objects);
+    EXPECT_EQ(gst_harness_push(harness_, in), GST_FLOW_ERROR);
+    EXPECT_THAT(only_message(GST_MESSAGE_ERROR),
+                AllOf(HasSubstr("HL-MOD-006"), HasSubstr("1 labels are too few for the 2 classes")));
+}
+
+TEST_F(TensorDec, TooManyLabelsAreAWarningOnce)
+{
+    const TextFile labels("cat\ndog\nmouse\n");
+    play("labels=" + labels.path());
+    for (int i = 0; i < 3; ++i) {
+        GstBuffer *in = frame();
+        attach(in, two_objects);
+        EXPECT_EQ(detections(run(in).get()).size(), 2u);
+    }
+    EXPECT_THAT(only_message(GST_MESSAGE_WARNING), HasSubstr("3 labels for the 2 classes"));
+}
+
+TEST_F(TensorDec, AnUnreadableLabelFileFailsTheStart)
+{
+    dec_ = GstPtr<GstElement>::sink(
+        gst_element_factory_make_full("hltensordec", "labels", "/nonexistent/labels.txt", nullptr));
+    bus_ = GstPtr<GstBus>::adopt(gst_bus_new());
+    gst_element_set_bus(dec_.get(), bus_.get());
+    EXPECT_EQ(gst_element_set_state(dec_.get(), GST_STATE_PAUSED), GST_STATE_CHANGE_FAILURE);
+    gst_element_set_state(dec_.get(), GST_STATE_NULL);
+    gst_element_set_bus(dec_.get(), nullptr);
+    EXPECT_THAT(only_message(GST_MESSAGE_ERROR), AllOf(HasSubstr("HL-MOD-006"), HasSubstr("/nonexistent/labels.txt")));
+}
+
+namespace {
+
+struct LabelSource {
+    std::vector<std::string> labels;
+    int asked = 0;
+};
+
+gboolean answer_labels(GstPad *pad, GstObject *parent, GstQuery *query)
+{
+    auto *source = static_cast<LabelSource *>(pad->querydata);
+    const GstStructure *asked = gst_query_get_structure(query);
+    if (GST_QUERY_TYPE(query) != GST_QUERY_CUSTOM || !gst_structure_has_name(asked, "gst-hl-labels"))
+        return gst_pad_query_default(pad, parent, query);
+    ++source->asked;
+    auto **list = g_new0(gchar *, source->labels.size() + 1);
+    for (gsize i = 0; i < source->labels.size(); ++i)
+        list[i] = g_strdup(source->labels[i].c_str());
+    gst_structure_set(gst_query_writable_structure(query), "labels", G_TYPE_STRV, list, nullptr);
+    g_strfreev(list);
+    return TRUE;
+}
+
+} // namespace
+
+TEST_F(TensorDec, AsksUpstreamForTheModelsLabelsOncePerCaps)
+{
+    LabelSource source{{"circle", "square"}};
+    open();
+    gst_pad_set_query_function_full(harness_->srcpad, answer_labels, &source, nullptr);
+    gst_harness_set_src_caps_str(harness_, system_caps);
+    for (int i = 0; i < 3; ++i) {
+        GstBuffer *in = frame();
+        attach(in, two_objects);
+        EXPECT_EQ(detections(run(in).get())[0].label, "circle");
+    }
+    EXPECT_EQ(source.asked, 1);
+
+    source.labels = {"disc", "box"};
+    gst_harness_set_src_caps_str(harness_, "video/x-raw,format=NV12,width=320,height=240,framerate=30/1");
+    GstBuffer *in = frame();
+    attach(in, two_objects);
+    EXPECT_EQ(detections(run(in).get())[0].label, "disc");
+    EXPECT_EQ(source.asked, 2);
+    expect_quiet();
+}
+
+TEST_F(TensorDec, TheLabelFileGoesBeforeTheModelsLabels)
+{
+    const TextFile labels("cat\ndog\n");
+    LabelSource source{{"circle", "square"}};
+    open("labels=" + labels.path());
+    gst_pad_set_query_function_full(harness_->srcpad, answer_labels, &source, nullptr);
+    gst_harness_set_src_caps_str(harness_, system_caps);
+    GstBuffer *in = frame();
+    attach(in, two_objects);
+    EXPECT_EQ(detections(run(in).get())[0].label, "cat");
+    EXPECT_EQ(source.asked, 0);
+}
+
+TEST_F(TensorDec, ANewShapeIsDecodedAnew)
+{
+    play();
+    GstBuffer *first = frame();
+    attach(first, two_objects);
+    EXPECT_EQ(detections(run(first).get()).size(), 2u);
+    GstBuffer *second = frame();
+    attach(second, two_objects, 3, 128);
+    EXPECT_EQ(detections(run(second).get()).size(), 2u);
+}
+
+TEST_F(TensorDec, BoxesStayInsideTheFrameAndKeepAPixel)
+{
+    play();
+    GstBuffer *in = frame();
+    attach(in, std::vector<Box>{{639.9f, 479.9f, 0.1f, 0.1f, {0.9f, 0.f}}, {0, 0, 10000, 10000, {0.8f, 0.f}}});
+    EXPECT_THAT(detections(run(in).get()),
+                ElementsAre(Found{"class-0", 639, 479, 1, 1, 0.9f}, Found{"class-0", 0, 0, 640, 480, 0.8f}));
+}
+
+// Downstream's pool and metas reach whoever allocates upstream: nothing here needs its own.
+TEST_F(TensorDec, ProxiesTheAllocationQuery)
+{
+    play();
+    gst_harness_add_propose_allocation_meta(harness_, GST_VIDEO_META_API_TYPE, nullptr);
+    const auto caps = GstPtr<GstCaps>::adopt(gst_caps_from_string(system_caps));
+    const auto query = GstPtr<GstQuery>::adopt(gst_query_new_allocation(caps.get(), TRUE));
+    EXPECT_TRUE(gst_pad_peer_query(harness_->srcpad, query.get()));
+    EXPECT_TRUE(gst_query_find_allocation_meta(query.get(), GST_VIDEO_META_API_TYPE, nullptr));
+}
+
+TEST_F(TensorDec, StartsAgainAfterAnError)
+{
+    play();
+    GstBuffer *bad = frame();
+    attach_tensors(bad, {tensor(std::vector<float>(8), {1, 8, 1})});
+    EXPECT_EQ(gst_harness_push(harness_, bad), GST_FLOW_ERROR);
+    only_message(GST_MESSAGE_ERROR);
+    gst_element_set_state(dec_.get(), GST_STATE_READY);
+    gst_element_set_state(dec_.get(), GST_STATE_PLAYING);
+    gst_harness_push_event(harness_, gst_event_new_stream_start("again"));
+    const auto caps = GstPtr<GstCaps>::adopt(gst_caps_from_string(system_caps));
+    gst_harness_push_event(harness_, gst_event_new_caps(caps.get()));
+    GstSegment segment;
+    gst_segment_init(&segment, GST_FORMAT_TIME);
+    gst_harness_push_event(harness_, gst_event_new_segment(&segment));
+    GstBuffer *good = frame();
+    attach(good, two_objects);
+    EXPECT_EQ(detections(run(good).get()).size(), 2u);
+    expect_quiet();
+}
+
+// objectdetectionoverlay draws what hltensordec found: the pixels under the box's edge change.
+TEST_F(TensorDec, StockOverlayDrawsTheBoxes)
+{
+    const auto factory = GstPtr<GstElementFactory>::adopt(gst_element_factory_find("objectdetectionoverlay"));
+    ASSERT_TRUE(factory) << "install gstreamer1.0-plugins-bad";
+    harness_ = gst_harness_new_parse("hltensordec ! objectdetectionoverlay");
+    bus_ = GstPtr<GstBus>::adopt(gst_bus_new());
+    gst_element_set_bus(harness_->element, bus_.get());
+    gst_harness_set_src_caps_str(harness_, "video/x-raw,format=BGRx,width=640,height=480,framerate=30/1");
+    GstBuffer *in = gst_buffer_new_allocate(nullptr, 640 * 480 * 4, nullptr);
+    gst_buffer_memset(in, 0, 0, 640 * 480 * 4);
+    attach(in, std::vector<Box>{{300, 200, 100, 100, {0.9f, 0.f}}});
+    const auto out = run(in);
+    ASSERT_TRUE(out);
+    const GstBufferMap map(out.get(), GST_MAP_READ);
+    const auto row = [&](int y) {
+        const auto *begin = map.data() + (static_cast<gsize>(y) * 640 + 240) * 4;
+        return std::any_of(begin, begin + gsize{120} * 4, [](guint8 v) { return v != 0; });
+    };
+    EXPECT_TRUE(row(150)); // the upper edge
+    EXPECT_FALSE(row(400));
+}
+
+int main(int argc, char **argv)
+{
+    gst_init(&argc, &argv);
+    testing::InitGoogleTest(&argc, argv);
+    return RUN_ALL_TESTS();
+}
