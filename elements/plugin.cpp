@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "gsthldownload.h"
-#include "gsthlupload.h"
 #include "gsthltensordec.h"
+#include "gsthlupload.h"
 
 #include <gst/gst.h>
 
@@ -12,11 +12,9 @@ gboolean plugin_init(GstPlugin *plugin)
 {
     gboolean registered = FALSE; // one element is enough to be useful
     registered |= GST_ELEMENT_REGISTER(hldownload, plugin);
+    registered |= GST_ELEMENT_REGISTER(hltensordec, plugin);
     registered |= GST_ELEMENT_REGISTER(hlupload, plugin);
     return registered;
-    gboolean ok = FALSE;
-    ok |= GST_ELEMENT_REGISTER(hltensordec, plugin);
-    return ok;
 }
 
 } // namespace
