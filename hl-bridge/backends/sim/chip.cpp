@@ -51,6 +51,7 @@ Result<std::shared_ptr<Chip>> Chip::create(uint32_t device, std::string name, Se
     chip->hbm_ = std::move(*hbm);
     chip->user_bytes_ = chip->hbm_.user_bytes();
     chip->udmabuf_ = open_udmabuf();
+    chip->deferred_.reserve(64);
     return chip;
 }
 
@@ -445,9 +446,19 @@ void Chip::close()
 
 void Chip::deliver(CompletionListener &listener, Completion completion)
 {
+    if (delivering_here()) {
+        // A listener submitted a request that ended at once: its turn comes when the listener has returned.
+        deferred_.emplace_back(&listener, std::move(completion));
+        return;
+    }
     const std::lock_guard one_at_a_time(delivery_);
     deliverer_ = std::this_thread::get_id();
     listener.completed(std::move(completion));
+    for (size_t i = 0; i < deferred_.size(); ++i) {
+        const auto next = deferred_[i].first;
+        next->completed(std::move(deferred_[i].second)); // may append
+    }
+    deferred_.clear();
     deliverer_ = std::thread::id{};
 }
 

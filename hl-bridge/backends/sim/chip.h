@@ -153,6 +153,7 @@ private:
 
     std::mutex delivery_;
     std::atomic<std::thread::id> deliverer_{};
+    std::vector<std::pair<CompletionListener *, Completion>> deferred_; // guarded by delivery_
 };
 
 } // namespace hl::sim
