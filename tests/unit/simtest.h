@@ -12,34 +12,28 @@
 
 // What the tests of the simulated device share.
 
-#define ASSERT_OK(expression)                                                                                          \
-    do {                                                                                                               \
-        const auto &hl_result = (expression);                                                                          \
-        ASSERT_TRUE(hl_result) << hl_result.error().details();                                                         \
-    } while (false)
-#define EXPECT_OK(expression)                                                                                          \
-    do {                                                                                                               \
-        const auto &hl_result = (expression);                                                                          \
-        EXPECT_TRUE(hl_result) << hl_result.error().details();                                                         \
-    } while (false)
-#define ASSERT_CODE(expression, wanted)                                                                                \
-    do {                                                                                                               \
-        const auto &hl_result = (expression);                                                                          \
-        ASSERT_FALSE(hl_result);                                                                                       \
-        ASSERT_EQ(hl::error_code_name(hl_result.error().code), hl::error_code_name(wanted))                            \
-            << hl_result.error().details();                                                                            \
-    } while (false)
-#define EXPECT_CODE(expression, wanted)                                                                                \
-    do {                                                                                                               \
-        const auto &hl_result = (expression);                                                                          \
-        EXPECT_FALSE(hl_result);                                                                                       \
-        if (!hl_result) {                                                                                              \
-            EXPECT_EQ(hl::error_code_name(hl_result.error().code), hl::error_code_name(wanted))                        \
-                << hl_result.error().details();                                                                        \
-        }                                                                                                              \
-    } while (false)
+#define ASSERT_OK(expression) ASSERT_TRUE(::hl::test::succeeded(expression))
+#define EXPECT_OK(expression) EXPECT_TRUE(::hl::test::succeeded(expression))
+#define ASSERT_CODE(expression, wanted) ASSERT_TRUE(::hl::test::failed_with(expression, wanted))
+#define EXPECT_CODE(expression, wanted) EXPECT_TRUE(::hl::test::failed_with(expression, wanted))
 
 namespace hl::test {
+
+template <class R>
+testing::AssertionResult succeeded(const R &result)
+{
+    return result ? testing::AssertionSuccess() : testing::AssertionFailure() << result.error().details();
+}
+
+template <class R>
+testing::AssertionResult failed_with(const R &result, ErrorCode wanted)
+{
+    if (result)
+        return testing::AssertionFailure() << "succeeded, should fail with " << error_code_name(wanted);
+    if (result.error().code == wanted)
+        return testing::AssertionSuccess();
+    return testing::AssertionFailure() << "should be " << error_code_name(wanted) << ": " << result.error().details();
+}
 
 // An environment variable for the life of the object.
 class Setting {

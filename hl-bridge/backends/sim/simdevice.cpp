@@ -2,6 +2,8 @@
 #include "backends/sim/simdevice.h"
 
 #include "backends/sim/namelock.h"
+#include "backends/sim/simengine.h"
+#include "core/log.h"
 #include "inference/engine.h"
 
 #include <format>
@@ -107,10 +109,24 @@ Status SimDevice::flush_inbound_writes()
     return {};
 }
 
-Result<std::shared_ptr<Engine>> SimDevice::create_engine(const Model &model, const EngineOptions &)
+Result<std::shared_ptr<Engine>> SimDevice::create_engine(const Model &model, const EngineOptions &options)
 {
-    return fail(ErrorCode::ModelUnsupported, "load model", std::format("{} cannot be loaded yet", model.name), {}, 0,
-                info_.name);
+    {
+        const auto lock = chip_->lock();
+        if (auto alive = chip_->check_alive(lock, "load model"); !alive)
+            return std::unexpected(std::move(alive.error()));
+    }
+    auto inner = create_cpu_engine(model, options, make_sim_resolver(chip_));
+    if (!inner) {
+        inner.error().device = info_.name;
+        return std::unexpected(std::move(inner.error()));
+    }
+    if ((*inner)->info().preprocess == PreprocessPlace::Host)
+        log(LogLevel::Info, "sim",
+            std::format("{}: the frame is scaled and converted outside the model; on a Gaudi that has to be part of the "
+                        "model, because a Gaudi runs recipes only",
+                        model.name));
+    return std::make_shared<SimEngine>(shared_from_this(), chip_, std::move(*inner));
 }
 
 Device::Usage SimDevice::usage() const
