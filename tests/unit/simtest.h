@@ -91,8 +91,9 @@ public:
 
     void release()
     {
-        if (memory_.valid())
+        if (memory_.valid()) {
             EXPECT_OK(device_->release(memory_));
+        }
         memory_ = {};
     }
     const Memory &operator*() const { return memory_; }
