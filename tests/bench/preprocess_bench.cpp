@@ -175,9 +175,9 @@ void measure(const Case &what, size_t pairs, double seconds)
         their_rates.push_back(rate(seconds, theirs));
         ratios.push_back(our_rates.back() / their_rates.back());
     }
-    std::printf("%-36s %-7s %9.0f %6.1f %% %9.0f %6.1f %% %8.2f %6.1f %% %s\n", what.name, plan->kernel(),
+    std::printf("%-36s %-7s %9.0f %6.1f %% %9.0f %6.1f %% %8.2f %6.2f %6.1f %% %s\n", what.name, plan->kernel(),
                 median(our_rates), spread(our_rates), median(their_rates), spread(their_rates), median(ratios),
-                spread(ratios), what.limit);
+                std::ranges::min(ratios), spread(ratios), what.limit);
     std::fflush(stdout);
 }
 
