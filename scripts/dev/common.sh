@@ -56,3 +56,37 @@ make_cache() {
 os_field() {
   sed -n "s/^$1=//p" "${HL_OS_RELEASE:-/etc/os-release}" 2>/dev/null | tr -d "\"'" | head -n 1
 }
+
+# run_with_progress LOG MEASURE CMD...: CMD's output goes to LOG; how far it is (what the function MEASURE prints) and what it is doing, to stderr.
+run_with_progress() {
+  local log=$1 measure=$2 pid status=0 start=$SECONDS tick=0
+  shift 2
+  : >"$log"
+  "$@" >"$log" 2>&1 </dev/null &
+  pid=$!
+  # shellcheck disable=SC2064
+  trap "interrupted $pid" INT TERM
+  while kill -0 "$pid" 2>/dev/null; do
+    sleep 1
+    tick=$((tick + 1))
+    if [ -t 2 ]; then
+      printf '\r\033[K[dev] %4d s  %s  %.70s' $((SECONDS - start)) "$($measure)" "$(last_step "$log")" >&2
+    elif [ $((tick % 15)) -eq 0 ]; then
+      say "$((SECONDS - start)) s  $($measure)  $(last_step "$log")"
+    fi
+  done
+  wait "$pid" || status=$?
+  trap - INT TERM
+  [ ! -t 2 ] || printf '\r\033[K' >&2
+  say "$((SECONDS - start)) s"
+  return $status
+}
+
+interrupted() {
+  trap '' INT TERM
+  as_root kill "$1" 2>/dev/null || true
+  wait "$1" || true
+  die 'interrupted' 'run the same command again: it starts over cleanly'
+}
+
+last_step() { { grep -aE '^(I: |Setting up|Unpacking|Get:)' "$1" 2>/dev/null || true; } | tail -n 1 | tr -d '\r' | cut -c 1-70; }

@@ -20,6 +20,7 @@ enter_root() {
   for name in "${HL_UNSET[@]}"; do unset "$name"; done
   visible_directories
   if is_root; then
+    check_mounts
     exec unshare --mount --propagation private /bin/bash "$HL_TOP/scripts/dev/enter-chroot.sh" "$HL_ROOT" 0 0 "${HL_VISIBLE[@]}" -- "${command[@]}"
   elif have bwrap && bwrap --ro-bind / / true 2>/dev/null; then
     enter_bubblewrap "${command[@]}"

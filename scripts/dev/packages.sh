@@ -76,8 +76,10 @@ install_packages() {
 apt_install() {
   local log=$1
   shift
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install "$@" >"$log" 2>&1 </dev/null
+  run_with_progress "$log" "unpacked_packages $log" as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install "$@"
 }
+
+unpacked_packages() { awk '/^Unpacking/ { n++ } / newly installed/ { whole = $3 + $1 } END { printf "%d of %d packages", n, whole }' "$1"; }
 
 # explain_apt_failure LOG WHAT: never returns.
 explain_apt_failure() {
@@ -92,8 +94,7 @@ explain_apt_failure() {
   elif grep -qiE 'could not get lock|is another process using it' "$log"; then
     die "$what: another package manager is running" "wait for it to end and run this again"
   elif grep -qiE 'mount.*(permission denied|operation not permitted)|unshare.*(permission denied|operation not permitted)' "$log"; then
-    die "$what: this container may not mount file systems" "start it with --privileged, or with --cap-add SYS_ADMIN and an unconfined seccomp and AppArmor profile" \
-      "or use a Debian 13 container: there nothing needs to be mounted"
+    die_no_mounts
   fi
   die "$what" "the lines above say why; the whole log is in $log"
 }

@@ -53,6 +53,7 @@ make_root() {
     have apt-get || die "this host has neither GStreamer >= 1.26 with GCC >= 14 nor apt to make a Debian 13 root with" \
       "use a Debian or Ubuntu machine, or a container with Debian 13"
     is_root || need_sudo
+    check_mounts
     remove_root "$HL_ROOT.new"        # left by an interrupted run
     check_disk
     local sources=()
@@ -73,6 +74,17 @@ mention_old_roots() {
     say "there are roots of other package lists beside it; ./dev clean removes those that this checkout does not use"
     return
   done
+}
+
+# Seen before minutes are spent: a container that forbids mounts can neither make a root nor enter one.
+check_mounts() {
+  as_root unshare --mount --propagation private true 2>/dev/null || die_no_mounts
+}
+
+die_no_mounts() {
+  die "this container may not mount file systems, and its own GStreamer is too old to build here" \
+    "start it with --privileged, or with --cap-add SYS_ADMIN and no seccomp and AppArmor confinement" \
+    "or use a Debian 13 container: there nothing needs to be mounted"
 }
 
 check_disk() {
@@ -113,7 +125,7 @@ build_root() {
     arguments+=("${sources[@]}")
   fi
   say "making a Debian 13 root, once: about 600 MB to download, 2 to 5 minutes"
-  run_with_progress "$log" as_root env -u TMPDIR LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin mmdebstrap "${arguments[@]}" ||
+  run_with_progress "$log" root_progress as_root env -u TMPDIR LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin mmdebstrap "${arguments[@]}" ||
     { tail -n 12 "$log" >&2; remove_root "$HL_ROOT.new"; explain_apt_failure "$log" "the Debian 13 root could not be made"; }
 }
 
@@ -122,35 +134,8 @@ host_apt_options() {
   LC_ALL=C apt-config dump 2>/dev/null | grep -E '^Acquire::(https?::(Proxy|CaInfo|CaPath|Verify)|Check-(Valid-Until|Date) |ForceIPv)' | grep -v ' "";$' | sed 's/;$//' || true
 }
 
-# run_with_progress LOG CMD...: CMD's output goes to LOG; what it is doing and how far it is, to stderr.
-run_with_progress() {
-  local log=$1 pid status=0 start=$SECONDS
-  shift
-  : >"$log"
-  "$@" >"$log" 2>&1 </dev/null &
-  pid=$!
-  # shellcheck disable=SC2064
-  trap "trap - INT TERM; as_root kill $pid 2>/dev/null; wait $pid; die 'interrupted' 'run the same command again: it starts over cleanly'" INT TERM
-  local tick=0
-  while kill -0 "$pid" 2>/dev/null; do
-    sleep 1
-    tick=$((tick + 1))
-    if [ -t 2 ]; then
-      printf '\r\033[K[dev] %4d s  %5d of about %d MB  %.60s' $((SECONDS - start)) "$(root_size)" "$HL_ROOT_MB" "$(last_step "$log")" >&2
-    elif [ $((tick % 15)) -eq 0 ]; then
-      say "$((SECONDS - start)) s, $(root_size) of about $HL_ROOT_MB MB: $(last_step "$log")"
-    fi
-  done
-  wait "$pid" || status=$?
-  trap - INT TERM
-  [ ! -t 2 ] || printf '\r\033[K' >&2
-  say "$((SECONDS - start)) s"
-  return $status
-}
-
 # A user cannot look into every directory of root's: what du sees is enough.
-root_size() { { du -smx "$HL_ROOT.new" 2>/dev/null || true; } | awk '{ size = $1 } END { print size + 0 }'; }
-last_step() { grep -aE '^(I: |Setting up|Unpacking|Get:)' "$1" 2>/dev/null | tail -n 1 | tr -d '\r' | cut -c 1-70; }
+root_progress() { { du -smx "$HL_ROOT.new" 2>/dev/null || true; } | awk -v whole="$HL_ROOT_MB" '{ size = $1 } END { printf "%5d of about %d MB", size, whole }'; }
 
 # remove_root DIR: a root, finished or not. mmdebstrap mounts in a namespace of its own, so nothing can be mounted below it; --one-file-system is a second belt.
 remove_root() {

@@ -109,6 +109,7 @@ root_run() {   # root_run SCRIPT: in a fresh shell with ./dev's functions; sets 
     install_packages() { :; }
     root_sources() { echo "deb http://mirror.example/debian trixie main"; }
     check_disk() { :; }
+    check_mounts() { :; }
     as_root() {
       case "$*" in
         *mmdebstrap*) fake_mmdebstrap "$@" ;;
