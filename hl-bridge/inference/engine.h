@@ -69,7 +69,8 @@ struct EngineInfo {
 // lost interest.
 struct InferRequest {
     uint64_t id = 0;
-    FrameLayout frame;               // must lie where EngineInfo says the engine reads
+    FrameLayout frame;               // must lie where EngineInfo says the engine reads; for an engine that reads
+                                     // Nothing it may name no memory
     Rect region;                     // part of the frame to look at; width 0 = all of it
     Memory output;                   // Host placement, at least EngineInfo::output_bytes; unused where that is 0
     Deadline deadline = no_deadline; // passed before the start: completes with RunTimeout, not run

@@ -141,3 +141,14 @@ TEST(NullEngine, CompletionsFromSeveralThreadsComeOneAtATime)
     EXPECT_EQ(listener.ids.size(), size_t{4 * each});
     EXPECT_EQ(listener.deepest, 1);
 }
+
+TEST(NullEngine, TakesFramesThatNoDeviceKnows)
+{
+    auto engine = create_cpu_engine(null_model(), {}, nullptr);
+    ASSERT_TRUE(engine);
+    InferRequest foreign{.id = 4, .frame = frame()};
+    foreign.frame.plane = {};
+    Listener listener;
+    ASSERT_TRUE((*engine)->submit(std::span(&foreign, 1), listener));
+    EXPECT_EQ(listener.ids, std::vector<uint64_t>{4});
+}

@@ -59,6 +59,11 @@ private:
         std::optional<Completion> inner_end; // worker only
     };
 
+    // An engine that reads nothing may be given a frame that lies in no memory of a device.
+    [[nodiscard]] bool names_a_frame(const InferRequest &request) const
+    {
+        return info_.input != InputKind::Nothing || request.frame.plane[0].memory.valid();
+    }
     [[nodiscard]] Status check_memories(const Chip::Lock &lock, const InferRequest &request, Slot &slot);
     [[nodiscard]] Status strike(const Chip::Lock &lock, std::span<Fault> faults);
     [[nodiscard]] uint64_t take_slot(const Chip::Lock &lock, const InferRequest &request, CompletionListener &listener,
@@ -127,7 +132,8 @@ Status SimEngine::Core::check_memories(const Chip::Lock &lock, const InferReques
         slot.held[slot.memories++] = *found;
         return {};
     };
-    for (size_t p = 0; p < pixel_format_info(request.frame.format.format).planes; ++p)
+    const size_t planes = names_a_frame(request) ? pixel_format_info(request.frame.format.format).planes : 0;
+    for (size_t p = 0; p < planes; ++p)
         if (auto added = add(request.frame.plane[p].memory); !added)
             return added;
     if (info_.output_bytes == 0)
@@ -200,6 +206,8 @@ Status SimEngine::Core::submit(std::span<const InferRequest> requests, Completio
         Slot scratch;
         if (auto checked = check_memories(lock, request, scratch); !checked)
             return checked;
+        if (!names_a_frame(request))
+            continue;
         if (auto valid = validate(request.frame); !valid)
             return valid;
     }
