@@ -19,6 +19,9 @@ struct GstHlBufferPoolPrivate {
 
     std::mutex mutex; // guards error
     std::optional<hl::Error> error;
+
+    GWeakRef owner; // of an offered pool
+    GstHlPoolErrorHandler handler = nullptr;
 };
 
 struct _GstHlBufferPool {
@@ -163,12 +166,27 @@ static bool reusable(GstHlBufferPool *self, GstBuffer *buffer)
     return true;
 }
 
+// Tells the owner of an offered pool of the allocation that failed last. FALSE if there is none to tell.
+static bool tell_owner(GstHlBufferPool *self)
+{
+    if (!self->priv->handler)
+        return false;
+    const auto owner = GstPtr<GstElement>::adopt(GST_ELEMENT_CAST(g_weak_ref_get(&self->priv->owner)));
+    auto error = gst_hl_buffer_pool_take_error(self);
+    if (!owner || !error)
+        return false;
+    self->priv->handler(owner.get(), *error);
+    return true;
+}
+
 static GstFlowReturn gst_hl_buffer_pool_acquire_buffer(GstBufferPool *pool, GstBuffer **buffer,
                                                        GstBufferPoolAcquireParams *params)
 {
     GstBufferPoolClass *klass = GST_BUFFER_POOL_CLASS(gst_hl_buffer_pool_parent_class);
     for (;;) {
         const GstFlowReturn flow = klass->acquire_buffer(pool, buffer, params);
+        if (flow == GST_FLOW_ERROR && tell_owner(GST_HL_BUFFER_POOL(pool)))
+            return GST_FLOW_FLUSHING;
         if (flow != GST_FLOW_OK || reusable(GST_HL_BUFFER_POOL(pool), *buffer))
             return flow;
         // default_release_buffer() frees a buffer with this flag instead of queueing it. Ends: a fresh memory is always
@@ -176,6 +194,12 @@ static GstFlowReturn gst_hl_buffer_pool_acquire_buffer(GstBufferPool *pool, GstB
         GST_BUFFER_FLAG_SET(*buffer, GST_BUFFER_FLAG_TAG_MEMORY);
         klass->release_buffer(pool, std::exchange(*buffer, nullptr));
     }
+}
+
+// An offered pool starts also where its first frames cannot be had: its owner has told why and takes no frame any more.
+static gboolean gst_hl_buffer_pool_start(GstBufferPool *pool)
+{
+    return GST_BUFFER_POOL_CLASS(gst_hl_buffer_pool_parent_class)->start(pool) || tell_owner(GST_HL_BUFFER_POOL(pool));
 }
 
 static gboolean gst_hl_buffer_pool_stop(GstBufferPool *pool)
@@ -190,6 +214,7 @@ static void gst_hl_buffer_pool_finalize(GObject *object)
     // The parent's finalize frees the buffers, whose memories hold the allocator themselves.
     GstHlBufferPoolPrivate *priv = GST_HL_BUFFER_POOL(object)->priv;
     G_OBJECT_CLASS(gst_hl_buffer_pool_parent_class)->finalize(object);
+    g_weak_ref_clear(&priv->owner);
     delete priv;
 }
 
@@ -201,12 +226,14 @@ static void gst_hl_buffer_pool_class_init(GstHlBufferPoolClass *klass)
     pool_class->set_config = gst_hl_buffer_pool_set_config;
     pool_class->alloc_buffer = gst_hl_buffer_pool_alloc_buffer;
     pool_class->acquire_buffer = gst_hl_buffer_pool_acquire_buffer;
+    pool_class->start = gst_hl_buffer_pool_start;
     pool_class->stop = gst_hl_buffer_pool_stop;
 }
 
 static void gst_hl_buffer_pool_init(GstHlBufferPool *self)
 {
     self->priv = new GstHlBufferPoolPrivate;
+    g_weak_ref_init(&self->priv->owner, nullptr);
     gst_video_info_init(&self->priv->info);
     gst_video_alignment_reset(&self->priv->alignment);
 }
@@ -221,6 +248,12 @@ GstPtr<GstBufferPool> gst_hl_buffer_pool_new(std::shared_ptr<hl::Device> device,
 GstHlAllocator *gst_hl_buffer_pool_allocator(GstHlBufferPool *self)
 {
     return self->priv->allocator.get();
+}
+
+void gst_hl_buffer_pool_set_error_handler(GstHlBufferPool *self, GstElement *owner, GstHlPoolErrorHandler handler)
+{
+    g_weak_ref_set(&self->priv->owner, owner);
+    self->priv->handler = handler;
 }
 
 std::optional<hl::Error> gst_hl_buffer_pool_take_error(GstHlBufferPool *self)

@@ -24,6 +24,12 @@ G_DECLARE_FINAL_TYPE(GstHlBufferPool, gst_hl_buffer_pool, GST, HL_BUFFER_POOL, G
 // The error that made the last acquire or start fail, moved out; nullopt if none.
 [[nodiscard]] std::optional<hl::Error> gst_hl_buffer_pool_take_error(GstHlBufferPool *self);
 
+// For a pool that is offered to a neighbour: an allocation that fails there is told to `handler`, on the thread that
+// asked, with `owner` alive during the call. The neighbour is then answered FLUSHING, so that it stops without an error
+// message of its own, which could only say that a buffer was refused. Call before the pool is offered.
+using GstHlPoolErrorHandler = void (*)(GstElement *owner, const hl::Error &error);
+void gst_hl_buffer_pool_set_error_handler(GstHlBufferPool *self, GstElement *owner, GstHlPoolErrorHandler handler);
+
 // Configures `pool` for `caps` (size 0: what the layout needs) and activates it when `activate`. Errors:
 // FormatUnsupported, MemoryFull, ...
 [[nodiscard]] hl::Status gst_hl_buffer_pool_setup(GstBufferPool *pool, GstCaps *caps, guint size, guint min, guint max,
