@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "gsthldownload.h"
+#include "gsthlinfer.h"
 #include "gsthltensordec.h"
 #include "gsthlupload.h"
 
@@ -12,6 +13,7 @@ gboolean plugin_init(GstPlugin *plugin)
 {
     gboolean registered = FALSE; // one element is enough to be useful
     registered |= GST_ELEMENT_REGISTER(hldownload, plugin);
+    registered |= GST_ELEMENT_REGISTER(hlinfer, plugin);
     registered |= GST_ELEMENT_REGISTER(hltensordec, plugin);
     registered |= GST_ELEMENT_REGISTER(hlupload, plugin);
     return registered;

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "backends/sim/simcontrol.h"
+#include "infer_fixture.h"
+
+#include <chrono>
+
+namespace {
+
+const std::string caps = "video/x-raw,format=NV12,width=64,height=32,framerate=30/1";
+
+// A line over our pool with a fault in its middle: exactly one error from everything on the bus.
+BusError one_error(const std::string &faults, const std::string &properties = "", const std::string &between = "")
+{
+    const SimSetting setting("HL_SIM_FAULTS", faults);
+    Line line("videotestsrc num-buffers=200 ! " + caps + " ! " + between + " hlinfer name=infer model=builtin:demo in-flight=4 " +
+              properties + " ! fakesink");
+    EXPECT_FALSE(line.run()) << faults << ": no error was seen";
+    line.set(GST_STATE_READY);
+    const auto errors = line.errors();
+    EXPECT_EQ(errors.size(), 1u) << faults;
+    for (size_t i = 1; i < errors.size(); ++i)
+        ADD_FAILURE() << "and from " << errors[i].source << ": " << errors[i].text;
+    return errors.empty() ? BusError{} : errors.front();
+}
+
+} // namespace
+
+TEST_F(InferTest, ARefusedSubmissionIsOneError)
+{
+    const BusError error = one_error("submit:5=EINVAL");
+    EXPECT_EQ(error.source, "infer");
+    EXPECT_EQ(error.code.substr(0, 6), "HL-INF") << error.text;
+    EXPECT_FALSE(error.remedy.empty());
+}
+
+// In the middle of the stream, in the pool that upstream took from us.
+TEST_F(InferTest, AFailureInTheOfferedPoolIsOurOneError)
+{
+    for (const char *const fault : {"alloc:4=ENOMEM", "export:4=EMFILE"}) {
+        SetUp();
+        const BusError error = one_error(fault);
+        EXPECT_EQ(error.source, "infer") << fault;
+        EXPECT_EQ(error.code.substr(0, 6), "HL-MEM") << error.text;
+        EXPECT_FALSE(error.remedy.empty());
+    }
+}
+
+// Frames in system memory need staging pages: those cannot be had.
+TEST_F(InferTest, AFailedAllocationIsOneError)
+{
+    const BusError error = one_error("alloc:2=ENOMEM,alloc:3=ENOMEM,alloc:4=ENOMEM,alloc:5=ENOMEM", "",
+                                     "identity drop-allocation=true !");
+    EXPECT_EQ(error.code.substr(0, 6), "HL-MEM") << error.text;
+}
+
+TEST_F(InferTest, AStalledRequestTimesOut)
+{
+    const auto start = std::chrono::steady_clock::now();
+    const BusError error = one_error("submit:5=stall", "timeout=100000000");
+    EXPECT_EQ(error.code, "HL-INF-003") << error.text;
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5));
+}
+
+TEST_F(InferTest, ALostDeviceIsOneErrorAndPlaysAgain)
+{
+    const SimSetting setting("HL_SIM_FAULTS", "lost@submit:5");
+    Line line("videotestsrc num-buffers=20 ! " + caps +
+              " ! hlinfer name=infer model=builtin:demo in-flight=4 ! fakesink");
+    EXPECT_FALSE(line.run());
+    line.set(GST_STATE_READY);
+    ASSERT_EQ(line.errors().size(), 1u);
+    EXPECT_EQ(line.errors()[0].code, "HL-DEV-004") << line.errors()[0].text;
+    EXPECT_NE(line.errors()[0].remedy.find("READY"), std::string::npos) << line.errors()[0].remedy;
+
+    EXPECT_TRUE(line.run()) << "PLAYING again in the same process";
+    EXPECT_EQ(line.errors().size(), 1u);
+    EXPECT_EQ(field(line.stats(), "frames"), 20u);
+}
+
+TEST_F(InferTest, LosingTheDeviceBetweenFramesIsOneError)
+{
+    Line line("appsrc name=in format=time caps=" + caps +
+              " ! hlinfer name=infer model=builtin:demo in-flight=2 ! fakesink async=false");
+    line.set(GST_STATE_PLAYING);
+    const auto in = line.element("in");
+    gst_app_src_push_buffer(GST_APP_SRC(in.get()), system_frame(0, 64, 32));
+    hl::sim::lose(*device());
+    for (guint i = 1; i < 4; ++i)
+        gst_app_src_push_buffer(GST_APP_SRC(in.get()), system_frame(i, 64, 32));
+    EXPECT_FALSE(line.wait());
+    line.set(GST_STATE_READY);
+    EXPECT_EQ(line.errors().size(), 1u);
+}
+
+TEST_F(InferTest, ManyFaultsAreOneError)
+{
+    const BusError error = one_error("submit:5=EINVAL,submit:6=EINVAL,submit:7=EINVAL,lost@submit:9");
+    EXPECT_EQ(error.source, "infer");
+}

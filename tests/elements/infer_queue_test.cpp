@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "gsthlinferqueue.h"
+
+#include <gtest/gtest.h>
+
+#include <future>
+#include <thread>
+
+namespace {
+
+using Queue = GstHlInferQueue;
+using namespace std::chrono_literals;
+
+class InferQueueTest : public testing::Test {
+protected:
+    static void SetUpTestSuite() { gst_init(nullptr, nullptr); }
+
+    static GstPtr<GstBuffer> frame(guint64 n)
+    {
+        GstBuffer *const buffer = gst_buffer_new();
+        GST_BUFFER_OFFSET(buffer) = n;
+        return GstPtr<GstBuffer>::adopt(buffer);
+    }
+    Queue::Request *request(guint64 n)
+    {
+        auto out = queue->push_request(frame(n), hl::Clock::now());
+        EXPECT_TRUE(out);
+        return out ? *out : nullptr;
+    }
+    // What the scheduler does at the end of a job.
+    void finish(Queue::Request *r, hl::Status status = {})
+    {
+        queue->job_finished({.id = r->number, .status = std::move(status), .times = {}});
+        Queue::release_request(r);
+    }
+    guint64 pop()
+    {
+        Queue::Item item;
+        EXPECT_TRUE(queue->pop(item));
+        queue->popped(GST_FLOW_OK);
+        return item.frame ? GST_BUFFER_OFFSET(item.frame.get()) : 9999;
+    }
+
+    std::shared_ptr<Queue> make(unsigned in_flight, std::chrono::nanoseconds timeout = 0ns)
+    {
+        queue = Queue::create(in_flight, timeout);
+        queue->start();
+        return queue;
+    }
+    std::shared_ptr<Queue> queue;
+};
+
+} // namespace
+
+TEST_F(InferQueueTest, KeepsOrderWhenCompletionsComeBackwards)
+{
+    make(3);
+    Queue::Request *const r0 = request(0), *const r1 = request(1), *const r2 = request(2);
+    ASSERT_TRUE(queue->push_event(GstPtr<GstEvent>::adopt(gst_event_new_gap(0, 1))));
+    ASSERT_EQ(queue->push_frame(frame(3), hl::Clock::now()), GST_FLOW_OK);
+    finish(r2);
+    finish(r1);
+    auto first = std::async(std::launch::async, [&] { return pop(); });
+    finish(r0);
+    EXPECT_EQ(first.get(), 0u);
+    EXPECT_EQ(pop(), 1u);
+    EXPECT_EQ(pop(), 2u);
+    Queue::Item item;
+    ASSERT_TRUE(queue->pop(item));
+    EXPECT_EQ(item.kind, Queue::Item::Kind::Event);
+    queue->popped(GST_FLOW_OK);
+    EXPECT_EQ(pop(), 3u);
+}
+
+TEST_F(InferQueueTest, AFrameHasOneOwnerAtATime)
+{
+    make(1);
+    GstBuffer *const buffer = gst_buffer_new();
+    auto r = queue->push_request(GstPtr<GstBuffer>::adopt(buffer), hl::Clock::now());
+    ASSERT_TRUE(r);
+    EXPECT_EQ(GST_MINI_OBJECT_REFCOUNT_VALUE(buffer), 1);
+    finish(*r);
+    Queue::Item item;
+    ASSERT_TRUE(queue->pop(item));
+    EXPECT_EQ(item.frame.get(), buffer);
+    EXPECT_EQ(GST_MINI_OBJECT_REFCOUNT_VALUE(buffer), 1) << "not writable: its metas would need a copy";
+}
+
+TEST_F(InferQueueTest, WaitsForARequestAndAFlushEndsTheWait)
+{
+    make(1);
+    Queue::Request *const r0 = request(0);
+    auto blocked = std::async(std::launch::async, [&] { return queue->push_request(frame(1), hl::Clock::now()); });
+    queue->stop(GST_FLOW_FLUSHING);
+    const auto refused = blocked.get();
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error(), GST_FLOW_FLUSHING);
+    queue->clear();
+    queue->start();
+    // The hardware still has the only request: the next frame waits for it.
+    auto next = std::async(std::launch::async, [&] { return queue->push_request(frame(2), hl::Clock::now()); });
+    queue->job_finished({.id = r0->number, .status = {}, .times = {}}); // late: nobody may see it
+    Queue::release_request(r0);
+    const auto taken = next.get();
+    ASSERT_TRUE(taken);
+    finish(*taken);
+    EXPECT_EQ(pop(), 2u);
+}
+
+TEST_F(InferQueueTest, OutlivesItsElementWhileARequestIsOut)
+{
+    make(1);
+    Queue::Request *const r = request(0);
+    const std::weak_ptr<Queue> alive = queue;
+    queue->stop(GST_FLOW_FLUSHING);
+    queue->clear();
+    queue.reset();
+    ASSERT_FALSE(alive.expired());
+    Queue::release_request(r);
+    EXPECT_TRUE(alive.expired());
+}
+
+TEST_F(InferQueueTest, AnErrorComesInItsTurnAndIsToldOnce)
+{
+    make(2);
+    Queue::Request *const r0 = request(0), *const r1 = request(1);
+    finish(r1, hl::fail(hl::ErrorCode::RunFailed, "run", "broken"));
+    finish(r0);
+    EXPECT_EQ(pop(), 0u);
+    Queue::Item item;
+    ASSERT_TRUE(queue->pop(item));
+    ASSERT_EQ(item.kind, Queue::Item::Kind::Error);
+    EXPECT_EQ(item.error->code, hl::ErrorCode::RunFailed);
+    EXPECT_TRUE(queue->stop_with_error());
+    EXPECT_FALSE(queue->stop_with_error());
+    EXPECT_FALSE(queue->pop(item));
+    queue->start();
+    EXPECT_EQ(queue->flow(), GST_FLOW_FLUSHING) << "an error lasts until READY";
+}
+
+TEST_F(InferQueueTest, ARequestPastItsDeadlineEndsTheStream)
+{
+    make(2, 20ms);
+    Queue::Item item;
+    // The task sleeps on an empty queue when the request comes, and is not woken for it.
+    auto task = std::async(std::launch::async, [&] { return queue->pop(item); });
+    Queue::Request *const r = request(0);
+    ASSERT_TRUE(task.get());
+    EXPECT_GE(hl::Clock::now(), r->deadline);
+    ASSERT_EQ(item.kind, Queue::Item::Kind::Error);
+    EXPECT_EQ(item.error->code, hl::ErrorCode::RunTimeout);
+    queue->stop(GST_FLOW_FLUSHING);
+    queue->clear();
+    Queue::release_request(r);
+}
+
+TEST_F(InferQueueTest, EosFromDownstreamEndsFramesButNotEvents)
+{
+    make(2);
+    ASSERT_EQ(queue->push_frame(frame(0), hl::Clock::now()), GST_FLOW_OK);
+    Queue::Item item;
+    ASSERT_TRUE(queue->pop(item));
+    queue->popped(GST_FLOW_EOS);
+    EXPECT_EQ(queue->push_frame(frame(1), hl::Clock::now()), GST_FLOW_EOS);
+    ASSERT_TRUE(queue->push_event(GstPtr<GstEvent>::adopt(gst_event_new_eos())));
+    ASSERT_TRUE(queue->pop(item));
+    queue->popped(GST_FLOW_OK);
+    queue->resume_after_eos();
+    EXPECT_EQ(queue->push_frame(frame(2), hl::Clock::now()), GST_FLOW_OK);
+}
+
+TEST_F(InferQueueTest, DrainingWaitsForTheFrameInTheTasksHands)
+{
+    make(2);
+    ASSERT_EQ(queue->push_frame(frame(0), hl::Clock::now()), GST_FLOW_OK);
+    Queue::Item item;
+    ASSERT_TRUE(queue->pop(item));
+    std::atomic<bool> pushed = false;
+    auto drained = std::async(std::launch::async, [&] {
+        EXPECT_TRUE(queue->wait_empty());
+        EXPECT_TRUE(pushed);
+    });
+    pushed = true;
+    queue->popped(GST_FLOW_OK);
+    drained.get();
+}
+
+TEST_F(InferQueueTest, DownstreamsRefusalReachesTheWaitingSinkPad)
+{
+    make(1);
+    ASSERT_EQ(queue->push_frame(frame(0), hl::Clock::now()), GST_FLOW_OK);
+    ASSERT_EQ(queue->push_frame(frame(1), hl::Clock::now()), GST_FLOW_OK);
+    auto blocked = std::async(std::launch::async, [&] { return queue->push_frame(frame(2), hl::Clock::now()); });
+    Queue::Item item;
+    ASSERT_TRUE(queue->pop(item));
+    queue->popped(GST_FLOW_NOT_LINKED);
+    EXPECT_NE(blocked.get(), GST_FLOW_ERROR);
+    EXPECT_EQ(queue->push_frame(frame(3), hl::Clock::now()), GST_FLOW_NOT_LINKED);
+    EXPECT_FALSE(queue->pop(item));
+}
