@@ -403,7 +403,7 @@ static gboolean gst_hl_infer_latency_query(GstHlInfer *self, GstQuery *query)
         const GstClockTime frame = stream ? stream->frame_duration() : GST_CLOCK_TIME_NONE;
         max += own;
         if (GST_CLOCK_TIME_IS_VALID(frame))
-            max += stream->in_flight() * frame;
+            max += GstHlInferQueue::most_frames(stream->in_flight()) * frame;
     }
     gst_query_set_latency(query, live, min, max);
     return TRUE;

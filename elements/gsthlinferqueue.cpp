@@ -17,7 +17,7 @@ std::shared_ptr<GstHlInferQueue> GstHlInferQueue::create(unsigned in_flight, std
 }
 
 GstHlInferQueue::GstHlInferQueue(unsigned in_flight, std::chrono::nanoseconds timeout)
-    : in_flight_(in_flight), timeout_(timeout), items_(2 * in_flight + event_places)
+    : most_frames_(most_frames(in_flight)), timeout_(timeout), items_(most_frames(in_flight) + event_places)
 {
     requests_.reserve(in_flight);
     free_.reserve(in_flight);
@@ -30,9 +30,9 @@ bool GstHlInferQueue::met(Waiting what) const
     const bool place = tail_ - head_ < items_.size();
     switch (what) {
     case Waiting::FrameRoom:
-        return place && frames_ < 2 * in_flight_;
+        return place && frames_ < most_frames_;
     case Waiting::RequestRoom:
-        return place && frames_ < 2 * in_flight_ && !free_.empty();
+        return place && frames_ < most_frames_ && !free_.empty();
     case Waiting::EventRoom:
         return place;
     case Waiting::NoRequests:

@@ -45,9 +45,16 @@ public:
         hl::JobTimes times;
     };
 
-    // At most `in_flight` requests are out; as many frames again may wait, ready, for downstream. A request not reported
-    // within `timeout` (0: for ever) ends the stream.
+    // At most `in_flight` requests are out, and most_frames() frames are in line. A request not reported within `timeout`
+    // (0: for ever) ends the stream.
     [[nodiscard]] static std::shared_ptr<GstHlInferQueue> create(unsigned in_flight, std::chrono::nanoseconds timeout);
+
+    // Frames held at most with so many requests: those out and a few that are ready and wait for the task, so that the
+    // device is not idle while it wakes.
+    [[nodiscard]] static constexpr unsigned most_frames(unsigned in_flight)
+    {
+        return in_flight + (in_flight < 3 ? 3 : in_flight);
+    }
 
     // ---- sink pad's streaming thread ----
 
@@ -108,7 +115,7 @@ private:
     [[nodiscard]] hl::Deadline deadline_from(hl::Clock::time_point start) const;
     [[nodiscard]] bool head_is_late(std::unique_lock<std::mutex> &lock);
 
-    const unsigned in_flight_;
+    const unsigned most_frames_;
     const std::chrono::nanoseconds timeout_;
     std::vector<std::unique_ptr<Request>> requests_;
 

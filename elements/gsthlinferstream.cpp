@@ -275,7 +275,7 @@ bool GstHlInferStream::propose_allocation(GstQuery *query)
         gst_hl_caps_are_dmabuf(caps) ? gst_hl_memory_mode_placement(settings_.memory) : hl::Placement::Host;
     GstPtr<GstBufferPool> pool = gst_hl_buffer_pool_new(device_, placement);
     // Upstream fills one frame while we hold a full queue and downstream one more.
-    const guint min = 2 * scheduler_->in_flight_limit() + 2;
+    const guint min = GstHlInferQueue::most_frames(scheduler_->in_flight_limit()) + 2;
     if (auto set = gst_hl_buffer_pool_setup(pool.get(), caps, 0, min, 0, false); !set) {
         GST_WARNING_OBJECT(element_, "no pool to offer: %s", set.error().headline().c_str());
         return false;

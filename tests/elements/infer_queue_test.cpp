@@ -188,8 +188,8 @@ TEST_F(InferQueueTest, DrainingWaitsForTheFrameInTheTasksHands)
 TEST_F(InferQueueTest, DownstreamsRefusalReachesTheWaitingSinkPad)
 {
     make(1);
-    ASSERT_EQ(queue->push_frame(frame(0), hl::Clock::now()), GST_FLOW_OK);
-    ASSERT_EQ(queue->push_frame(frame(1), hl::Clock::now()), GST_FLOW_OK);
+    for (unsigned i = 0; i < Queue::most_frames(1); ++i)
+        ASSERT_EQ(queue->push_frame(frame(i), hl::Clock::now()), GST_FLOW_OK);
     auto blocked = std::async(std::launch::async, [&] { return queue->push_frame(frame(2), hl::Clock::now()); });
     Queue::Item item;
     ASSERT_TRUE(queue->pop(item));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "infer_fixture.h"
 
+#include "backends/sim/simcontrol.h"
 #include "gsthlbufferpool.h"
 #include "gsthltransformmeta.h"
 #include "gsthlvideo.h"
@@ -177,6 +178,70 @@ TEST_F(InferTest, ComputeOnTheHostReadsBackAndSaysSo)
     EXPECT_EQ(word(stats, "headline"), "frames in HBM, compute on HOST, 115200 bytes read back per frame");
     EXPECT_EQ(word(stats, "compute"), "host");
     gst_buffer_pool_set_active(pool.get(), FALSE);
+}
+
+// Who writes into a device pool of ours is another device: what it wrote must be visible before the launch.
+TEST_F(InferTest, DeviceMemoryIsOfferedUnderDmabufCapsAndFlushedBeforeUse)
+{
+    const HarnessPtr h(gst_harness_new_parse("hlinfer model=builtin:demo memory=device"));
+    const auto system = GstPtr<GstCaps>::adopt(video_caps("NV12", 320, 240));
+    GstCaps *const dmabuf = gst_hl_caps_to_dmabuf(system.get());
+    gst_harness_set_src_caps(h.get(), gst_caps_ref(dmabuf));
+    gst_harness_play(h.get());
+    const auto offered = [&](GstCaps *caps) {
+        const auto query = GstPtr<GstQuery>::adopt(gst_query_new_allocation(caps, TRUE));
+        EXPECT_TRUE(gst_pad_peer_query(h->srcpad, query.get()));
+        GstBufferPool *pool = nullptr;
+        gst_query_parse_nth_allocation_pool(query.get(), 0, &pool, nullptr, nullptr, nullptr);
+        return GstPtr<GstBufferPool>::adopt(pool);
+    };
+    const auto placement = [](const GstPtr<GstBufferPool> &pool) {
+        return gst_hl_allocator_placement(gst_hl_buffer_pool_allocator(GST_HL_BUFFER_POOL(pool.get())));
+    };
+    EXPECT_EQ(placement(offered(system.get())), hl::Placement::Host) << "nobody may map what this would be";
+    const auto pool = offered(dmabuf);
+    gst_caps_unref(dmabuf);
+    ASSERT_EQ(placement(pool), hl::Placement::Device);
+    ASSERT_TRUE(gst_buffer_pool_set_active(pool.get(), TRUE));
+
+    const auto sim = device();
+    const uint64_t before = hl::sim::stats(*sim).flushes;
+    for (guint i = 0; i < 3; ++i) {
+        ASSERT_EQ(gst_harness_push(h.get(), pool_frame(pool.get(), i)), GST_FLOW_OK);
+        gst_buffer_unref(gst_harness_pull(h.get()));
+    }
+    EXPECT_EQ(hl::sim::stats(*sim).flushes, before + 3);
+    EXPECT_EQ(word(stats_of(h.get()), "placement"), "device");
+    gst_buffer_pool_set_active(pool.get(), FALSE);
+}
+
+TEST_F(InferTest, NamesWhyFramesAreForeign)
+{
+    const std::string line_end = " ! hlinfer name=infer model=builtin:demo ! fakesink";
+    Line dropped("videotestsrc num-buffers=3 ! " + caps_text + " ! identity drop-allocation=true" + line_end);
+    ASSERT_TRUE(dropped.run());
+    auto told = dropped.element_messages("hl-placement");
+    ASSERT_EQ(told.size(), 1u);
+    EXPECT_EQ(word(told[0], "reason"), "no-pool");
+    EXPECT_NE(word(told[0], "cost").find("115200 bytes copied by the CPU"), std::string::npos);
+    EXPECT_NE(word(told[0], "suggestion"), "");
+
+    const HarnessPtr h = infer_harness("model=builtin:demo", 320, 240);
+    const auto bus = GstPtr<GstBus>::adopt(gst_bus_new());
+    gst_element_set_bus(h->element, bus.get());
+    const auto caps = GstPtr<GstCaps>::adopt(video_caps("NV12", 320, 240));
+    const auto query = GstPtr<GstQuery>::adopt(gst_query_new_allocation(caps.get(), TRUE));
+    ASSERT_TRUE(gst_pad_peer_query(h->srcpad, query.get()));
+    for (guint i = 0; i < 3; ++i) {
+        ASSERT_EQ(gst_harness_push(h.get(), system_frame(i, 320, 240)), GST_FLOW_OK);
+        gst_buffer_unref(gst_harness_pull(h.get()));
+    }
+    std::vector<std::string> reasons;
+    while (const auto message = GstPtr<GstMessage>::adopt(gst_bus_pop_filtered(bus.get(), GST_MESSAGE_ELEMENT)))
+        if (gst_message_has_name(message.get(), "hl-placement"))
+            reasons.emplace_back(gst_structure_get_string(gst_message_get_structure(message.get()), "reason"));
+    EXPECT_EQ(reasons, std::vector<std::string>{"pool-replaced"});
+    gst_element_set_bus(h->element, nullptr);
 }
 
 TEST_F(InferTest, RequiredZeroCopyRefusesForeignFrames)
