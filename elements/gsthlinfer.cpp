@@ -250,10 +250,11 @@ static GstFlowReturn gst_hl_infer_chain(GstPad *, GstObject *parent, GstBuffer *
     GstHlInferPrivate *const priv = self->priv;
     auto frame = GstPtr<GstBuffer>::adopt(buffer);
     if (!priv->stream->has_format()) {
-        if (priv->stream->queue().failed())
-            return GST_FLOW_FLUSHING;
-        GST_ELEMENT_ERROR(self, CORE, NEGOTIATION, ("A frame came before its format."), (nullptr));
-        return GST_FLOW_NOT_NEGOTIATED;
+        gst_hl_infer_fail(self, {.code = hl::ErrorCode::FormatMissing,
+                                 .operation = "take frame",
+                                 .cause = "a frame came before its caps",
+                                 .remedy = "set caps on the source (appsrc: caps=...)"});
+        return GST_FLOW_FLUSHING;
     }
     bool infer = false;
     if (!GST_BUFFER_FLAG_IS_SET(buffer, GST_BUFFER_FLAG_GAP)) {

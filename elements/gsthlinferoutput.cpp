@@ -101,13 +101,14 @@ GstTensorDataType tensor_type(hl::DType type)
     return GST_TENSOR_DATA_TYPE_UINT8;
 }
 
-// Width and height of an image input, which is NCHW or NHWC: channels are the small dimension.
+// Width and height of an image input, whose last three dimensions are CHW or HWC: channels are the small one.
 std::pair<guint, guint> image_size(const hl::EngineInfo &info)
 {
-    if (info.input != hl::InputKind::Image || info.inputs.empty() || info.inputs[0].info.shape.rank() != 4)
+    if (info.input != hl::InputKind::Image || info.inputs.empty() || info.inputs[0].info.shape.rank() < 3)
         return {0, 0};
     const hl::TensorShape &shape = info.inputs[0].info.shape;
-    const size_t rows = shape[1] <= 4 ? 2 : 1;
+    const size_t last = shape.rank() - 1;
+    const size_t rows = shape[last - 2] <= 4 ? last - 1 : last - 2;
     return {static_cast<guint>(shape[rows + 1]), static_cast<guint>(shape[rows])};
 }
 

@@ -84,7 +84,7 @@ void gst_hl_infer_install_properties(GObjectClass *klass)
     install(klass, PROP_TIMEOUT,
             g_param_spec_uint64("timeout", "Timeout",
                                 "Nanoseconds after which a request that did not finish is an error (0: never)", 0,
-                                G_MAXINT64, defaults.timeout, ready));
+                                24 * 3600 * GST_SECOND, defaults.timeout, ready));
     install(klass, gst_hl_infer_stats_property,
             g_param_spec_boxed("stats", "Statistics",
                                "Rate, latencies (ns), copies, placement and layout since the element left READY",

@@ -238,12 +238,6 @@ bool GstHlInferQueue::stop_with_error()
     return !std::exchange(failed_, true);
 }
 
-bool GstHlInferQueue::failed() const
-{
-    const std::lock_guard lock(mutex_);
-    return failed_;
-}
-
 std::vector<GstPtr<GstEvent>> GstHlInferQueue::clear()
 {
     std::vector<Item> dropped; // let go of outside the lock: freeing buffers runs foreign code

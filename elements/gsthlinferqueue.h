@@ -91,7 +91,6 @@ public:
     void stop(GstFlowReturn why);
     // Ends the stream for good, until the queue is replaced. TRUE for the first caller, who tells the user.
     [[nodiscard]] bool stop_with_error();
-    [[nodiscard]] bool failed() const;
     // Drops what is queued. Requests that are out must have been detached from their scheduler. Returns the sticky
     // events that a flush must not lose.
     std::vector<GstPtr<GstEvent>> clear();

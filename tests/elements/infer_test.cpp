@@ -8,6 +8,7 @@
 
 #include <gst/analytics/analytics.h>
 
+#include <algorithm>
 #include <string>
 
 namespace {
@@ -90,6 +91,53 @@ TEST_F(InferTest, AttachesOneTensorPerOutputAndTheTransform)
     ASSERT_NE(transform, nullptr);
     EXPECT_GT(transform->model_width, 0u);
     EXPECT_GT(transform->transform.scale_x, 0.0);
+}
+
+// The network averages each row, so the tensors are a witness of what was read where.
+TEST_F(InferTest, SeveralOutputsShareOneMemory)
+{
+    const std::string folder = g_getenv("HL_TEST_MODELS");
+    const HarnessPtr h = infer_harness("model=" + folder + "/planes-nv12.onnx", 320, 240);
+    GstBuffer *const in = system_frame(0, 320, 240);
+    {
+        const GstBufferMap map(in, GST_MAP_WRITE);
+        for (guint y = 0; y < 240; ++y)
+            std::fill_n(map.data() + y * 320, 320, static_cast<guint8>(y));
+        for (guint i = 0; i < 320 * 120; ++i)
+            map.data()[320 * 240 + i] = i % 2 ? 150 : 100;
+    }
+    ASSERT_EQ(gst_harness_push(h.get(), in), GST_FLOW_OK);
+    const auto out = GstPtr<GstBuffer>::adopt(gst_harness_pull(h.get()));
+    ASSERT_TRUE(out);
+    GstTensorMeta *const meta = gst_buffer_get_tensor_meta(out.get());
+    ASSERT_NE(meta, nullptr);
+    ASSERT_EQ(meta->num_tensors, 2u);
+    const GstTensor *const means = gst_tensor_meta_get(meta, 0);
+    const GstTensor *const rows = gst_tensor_meta_get(meta, 1);
+    EXPECT_STREQ(g_quark_to_string(rows->id), "rows") << "without an id the name stands in";
+    ASSERT_EQ(rows->num_dims, 2u);
+    EXPECT_EQ(rows->dims[1], 240u);
+    const GstBufferMap mean_map(means->data, GST_MAP_READ), row_map(rows->data, GST_MAP_READ);
+    ASSERT_EQ(mean_map.size(), 3 * sizeof(float));
+    ASSERT_EQ(row_map.size(), 240 * sizeof(float));
+    const auto *const mean = reinterpret_cast<const float *>(mean_map.data());
+    const auto *const row = reinterpret_cast<const float *>(row_map.data());
+    EXPECT_FLOAT_EQ(mean[1], 100.f);
+    EXPECT_FLOAT_EQ(mean[2], 150.f);
+    for (guint y = 0; y < 240; ++y)
+        ASSERT_FLOAT_EQ(row[y], static_cast<float>(y));
+    EXPECT_EQ(gst_hl_buffer_get_transform_meta(out.get()), nullptr) << "raw planes are not fitted";
+}
+
+TEST_F(InferTest, AFrameBeforeItsCapsIsOneError)
+{
+    Line line("appsrc name=in format=time ! hlinfer name=infer model=builtin:null ! fakesink");
+    line.set(GST_STATE_PLAYING);
+    const auto in = line.element("in");
+    gst_app_src_push_buffer(GST_APP_SRC(in.get()), system_frame(0));
+    EXPECT_FALSE(line.wait());
+    ASSERT_EQ(line.errors().size(), 1u);
+    EXPECT_EQ(line.errors()[0].code, "HL-FMT-004");
 }
 
 TEST_F(InferTest, OutputsAreRecycledAndMayOutliveTheElement)
