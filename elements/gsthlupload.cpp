@@ -312,7 +312,8 @@ static gboolean gst_hl_upload_propose_allocation(GstBaseTransform *trans, GstQue
     gst_query_add_allocation_meta(query, GST_VIDEO_META_API_TYPE, nullptr);
     GST_DEBUG_OBJECT(self, "offering upstream a pool in %s placement",
                      placement == hl::Placement::Device ? "device" : "host");
-    set_pool(self, &GstHlUploadPrivate::offered, std::move(pool));
+    // Who asks without wanting a pool (tee does) has not been offered one.
+    set_pool(self, &GstHlUploadPrivate::offered, need_pool ? std::move(pool) : GstPtr<GstBufferPool>());
     return TRUE;
 }
 

@@ -199,7 +199,11 @@ static GstFlowReturn gst_hl_buffer_pool_acquire_buffer(GstBufferPool *pool, GstB
 // An offered pool starts also where its first frames cannot be had: its owner has told why and takes no frame any more.
 static gboolean gst_hl_buffer_pool_start(GstBufferPool *pool)
 {
-    return GST_BUFFER_POOL_CLASS(gst_hl_buffer_pool_parent_class)->start(pool) || tell_owner(GST_HL_BUFFER_POOL(pool));
+    if (GST_BUFFER_POOL_CLASS(gst_hl_buffer_pool_parent_class)->start(pool))
+        return TRUE;
+    // GstBufferPool 1.26 keeps, and in the end leaks, the frames it had allocated before the failure.
+    (void)GST_BUFFER_POOL_GET_CLASS(pool)->stop(pool);
+    return tell_owner(GST_HL_BUFFER_POOL(pool));
 }
 
 static gboolean gst_hl_buffer_pool_stop(GstBufferPool *pool)

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "gsthlvideo.h"
+
+#include "backends/sim/simcontrol.h"
+#include "gsthlbufferpool.h"
+#include "gsthlframe.h"
+#include "memorytesting.h"
+
+using namespace hltest;
+
+namespace {
+
+GstPtr<GstCaps> caps_of(const std::string &text)
+{
+    auto out = GstPtr<GstCaps>::adopt(gst_caps_from_string(text.c_str()));
+    EXPECT_TRUE(out) << text;
+    return out;
+}
+
+GstVideoInfo info_of(const std::string &text)
+{
+    GstVideoInfo info;
+    EXPECT_TRUE(gst_hl_video_info_from_caps(caps_of(text).get(), &info)) << text;
+    return info;
+}
+
+const std::string size_fields = ",width=62,height=31,framerate=30/1";
+
+TEST(CapsTest, TemplatesParseAndNameTheSameFormats)
+{
+    const auto dmabuf = caps_of(gst_hl_video_caps_dmabuf);
+    const auto system = caps_of(gst_hl_video_caps_system);
+    const auto both = caps_of(gst_hl_video_caps);
+    ASSERT_EQ(gst_caps_get_size(both.get()), 2u);
+    EXPECT_TRUE(gst_hl_caps_are_dmabuf(both.get())) << "DMABuf is listed first";
+    EXPECT_FALSE(gst_hl_caps_are_dmabuf(system.get()));
+    const auto to_dmabuf = GstPtr<GstCaps>::adopt(gst_hl_caps_as_dmabuf(system.get()));
+    const auto to_system = GstPtr<GstCaps>::adopt(gst_hl_caps_as_system(dmabuf.get()));
+    EXPECT_TRUE(gst_caps_is_equal(to_dmabuf.get(), dmabuf.get()));
+    EXPECT_TRUE(gst_caps_is_equal(to_system.get(), system.get()));
+}
+
+TEST(CapsTest, DrmCapsGiveTheRealLayout)
+{
+    struct {
+        const char *drm;
+        const char *gst;
+    } const formats[] = {{"NV12", "NV12"}, {"YU12", "I420"}, {"BG24", "RGB"}, {"XR24", "BGRx"}};
+    for (const auto &f : formats) {
+        const GstVideoInfo drm =
+            info_of(std::string("video/x-raw(memory:DMABuf),format=DMA_DRM,drm-format=") + f.drm + size_fields);
+        const GstVideoInfo system = info_of(std::string("video/x-raw,format=") + f.gst + size_fields);
+        EXPECT_EQ(drm.finfo->format, system.finfo->format) << f.drm;
+        EXPECT_EQ(drm.size, system.size);
+        EXPECT_GT(drm.size, 0u);
+        for (guint p = 0; p < GST_VIDEO_INFO_N_PLANES(&system); ++p)
+            EXPECT_EQ(drm.stride[p], system.stride[p]);
+    }
+}
+
+TEST(CapsTest, WhatWeDoNotTakeIsRefused)
+{
+    GstVideoInfo info;
+    for (const std::string &text :
+         {"video/x-raw,format=GRAY8" + size_fields,
+          std::string("video/x-raw,format=NV12,height=31,framerate=30/1,width=[1,5]"),
+          "video/x-raw(memory:GLMemory),format=NV12" + size_fields,
+          "video/x-raw(memory:DMABuf),format=NV12" + size_fields,
+          "video/x-raw(memory:DMABuf),format=DMA_DRM,drm-format=NV12:0x0100000000000002" + size_fields,
+          "video/x-raw(memory:DMABuf),format=DMA_DRM,drm-format=GR88" + size_fields, std::string("image/jpeg")})
+        EXPECT_FALSE(gst_hl_video_info_from_caps(caps_of(text).get(), &info)) << text;
+    EXPECT_FALSE(gst_hl_video_info_from_caps(nullptr, &info));
+}
+
+TEST(CapsTest, TheOtherFeatureKeepsEveryOtherField)
+{
+    const auto system =
+        caps_of("video/x-raw,format=I420,colorimetry=bt709,pixel-aspect-ratio=2/1,custom=7" + size_fields);
+    const auto dmabuf = GstPtr<GstCaps>::adopt(gst_hl_caps_to_dmabuf(system.get()));
+    EXPECT_TRUE(gst_video_is_dma_drm_caps(dmabuf.get()));
+    const GstStructure *structure = gst_caps_get_structure(dmabuf.get(), 0);
+    EXPECT_STREQ(gst_structure_get_string(structure, "drm-format"), "YU12");
+    EXPECT_STREQ(gst_structure_get_string(structure, "colorimetry"), "bt709");
+    EXPECT_TRUE(gst_structure_has_field(structure, "custom"));
+    const auto back = GstPtr<GstCaps>::adopt(gst_hl_caps_to_system(dmabuf.get()));
+    EXPECT_TRUE(gst_caps_is_equal(back.get(), system.get()));
+}
+
+TEST(CapsTest, NegotiationDropsWhatHasNoLinearEqual)
+{
+    const auto offered = caps_of("video/x-raw(memory:DMABuf),format=DMA_DRM,drm-format={NV12:0x0100000000000002,XR24,"
+                                 "R8};video/x-raw(memory:GLMemory),format=RGBA;video/x-raw,format={GRAY8,NV12}");
+    const auto system = GstPtr<GstCaps>::adopt(gst_hl_caps_as_system(offered.get()));
+    EXPECT_TRUE(gst_caps_is_equal(system.get(), caps_of("video/x-raw,format={BGRx,NV12}").get()) ||
+                gst_caps_is_equal(system.get(), caps_of("video/x-raw,format=BGRx;video/x-raw,format=NV12").get()))
+        << GCharPtr(gst_caps_to_string(system.get())).get();
+    const auto nothing =
+        GstPtr<GstCaps>::adopt(gst_hl_caps_as_dmabuf(caps_of("video/x-raw,format={GRAY8,Y42B}").get()));
+    EXPECT_TRUE(gst_caps_is_empty(nothing.get()));
+    const auto any = GstPtr<GstCaps>::adopt(gst_hl_caps_as_dmabuf(GstPtr<GstCaps>::adopt(gst_caps_new_any()).get()));
+    EXPECT_TRUE(gst_caps_is_equal(any.get(), caps_of(gst_hl_video_caps_dmabuf).get()));
+}
+
+TEST(CapsTest, ColorimetryReachesTheFrameFormat)
+{
+    const auto format = [](const char *fields) {
+        return *gst_hl_frame_format(info_of(std::string("video/x-raw,") + fields + size_fields));
+    };
+    EXPECT_EQ(format("format=NV12,colorimetry=bt709").matrix, hl::ColorMatrix::BT709);
+    EXPECT_EQ(format("format=NV12,colorimetry=bt601").matrix, hl::ColorMatrix::BT601);
+    EXPECT_EQ(format("format=NV12,colorimetry=bt2020").matrix, hl::ColorMatrix::BT2020);
+    EXPECT_EQ(format("format=NV12,colorimetry=bt601").range, hl::ColorRange::Limited);
+    EXPECT_EQ(format("format=NV12,colorimetry=(string)1:4:0:0").range, hl::ColorRange::Full);
+    EXPECT_EQ(format("format=RGB").range, hl::ColorRange::Full);
+    EXPECT_EQ(format("format=NV12").width, 62u);
+    EXPECT_EQ(format("format=NV12").height, 31u);
+}
+
+// --- frames in buffers ---
+
+class FrameTest : public testing::Test {
+protected:
+    void SetUp() override { device_ = open_sim(); }
+
+    GstPtr<GstBuffer> frame(hl::Placement placement)
+    {
+        const auto pool = gst_hl_buffer_pool_new(device_, placement);
+        EXPECT_TRUE(gst_hl_buffer_pool_setup(pool.get(), caps_of(caps_).get(), 0, 0, 0, true).has_value());
+        GstBuffer *buffer = nullptr;
+        EXPECT_EQ(gst_buffer_pool_acquire_buffer(pool.get(), &buffer, nullptr), GST_FLOW_OK);
+        gst_buffer_pool_set_active(pool.get(), FALSE);
+        return GstPtr<GstBuffer>::adopt(buffer);
+    }
+    hl::ErrorCode layout_error(GstBuffer *buffer)
+    {
+        auto layout = gst_hl_buffer_layout(buffer, info_of(caps_), *device_);
+        EXPECT_FALSE(layout.has_value());
+        return layout ? hl::ErrorCode::Internal : layout.error().code;
+    }
+    static GstPtr<GstBuffer> foreign(gsize size)
+    {
+        return GstPtr<GstBuffer>::adopt(gst_buffer_new_allocate(nullptr, size, nullptr));
+    }
+
+    const std::string caps_ = "video/x-raw,format=NV12" + size_fields; // strides 64, 31 and 16 rows
+    std::shared_ptr<hl::Device> device_;
+};
+
+TEST_F(FrameTest, OurFramesAreKnownPlaneByPlane)
+{
+    for (const auto placement : {hl::Placement::Host, hl::Placement::Device}) {
+        const auto buffer = frame(placement);
+        const auto layout = gst_hl_buffer_layout(buffer.get(), info_of(caps_), *device_);
+        ASSERT_TRUE(layout.has_value() && layout->has_value());
+        EXPECT_EQ((*layout)->placement(), placement);
+        EXPECT_EQ((*layout)->plane[0].stride, 64u);
+        EXPECT_EQ((*layout)->plane[1].offset, 64u * 32); // GStreamer rounds NV12's luma rows up to even
+    }
+}
+
+TEST_F(FrameTest, PlanesInMemoriesOfTheirOwnAreFound)
+{
+    const auto from = gst_hl_allocator_new(device_, hl::Placement::Device);
+    const auto buffer = GstPtr<GstBuffer>::adopt(gst_buffer_new());
+    for (const gsize size : {64 * 31, 64 * 16})
+        gst_buffer_append_memory(buffer.get(), gst_hl_allocator_alloc_memory(from.get(), size)->release());
+    gsize offset[4] = {0, 64 * 31};
+    gint stride[4] = {64, 64};
+    gst_buffer_add_video_meta_full(buffer.get(), GST_VIDEO_FRAME_FLAG_NONE, GST_VIDEO_FORMAT_NV12, 62, 31, 2, offset,
+                                   stride);
+    const auto layout = gst_hl_buffer_layout(buffer.get(), info_of(caps_), *device_);
+    ASSERT_TRUE(layout.has_value() && layout->has_value());
+    EXPECT_EQ((*layout)->plane[1].offset, 0u);
+    EXPECT_NE((*layout)->plane[0].memory.handle, (*layout)->plane[1].memory.handle);
+}
+
+TEST_F(FrameTest, ForeignFramesAreNoError)
+{
+    auto mixed = frame(hl::Placement::Host);
+    gst_buffer_append_memory(mixed.get(), gst_allocator_alloc(nullptr, 10, nullptr));
+    const auto plain = foreign(10);
+    for (GstBuffer *buffer : {plain.get(), mixed.get()}) {
+        const auto layout = gst_hl_buffer_layout(buffer, info_of(caps_), *device_);
+        ASSERT_TRUE(layout.has_value());
+        EXPECT_FALSE(layout->has_value());
+    }
+}
+
+TEST_F(FrameTest, FramesThatDoNotFitTheirCapsAreNamed)
+{
+    auto buffer = frame(hl::Placement::Host);
+    gst_buffer_resize(buffer.get(), 0, 100);
+    EXPECT_EQ(layout_error(buffer.get()), hl::ErrorCode::FrameTooSmall);
+
+    buffer = frame(hl::Placement::Host);
+    gst_buffer_get_video_meta(buffer.get())->stride[0] = 61;
+    EXPECT_EQ(layout_error(buffer.get()), hl::ErrorCode::FrameLayoutInvalid);
+    gst_buffer_get_video_meta(buffer.get())->stride[0] = -64;
+    EXPECT_EQ(layout_error(buffer.get()), hl::ErrorCode::FrameLayoutInvalid);
+    gst_buffer_get_video_meta(buffer.get())->stride[0] = 64;
+    gst_buffer_get_video_meta(buffer.get())->height = 16;
+    EXPECT_EQ(layout_error(buffer.get()), hl::ErrorCode::FrameLayoutInvalid);
+    gst_buffer_get_video_meta(buffer.get())->height = 31;
+    gst_buffer_get_video_meta(buffer.get())->offset[1] = 1 << 20;
+    EXPECT_EQ(layout_error(buffer.get()), hl::ErrorCode::FrameTooSmall);
+
+    buffer = frame(hl::Placement::Device);
+    hl::sim::lose(*device_);
+    EXPECT_EQ(layout_error(buffer.get()), hl::ErrorCode::MemoryStale);
+    ASSERT_TRUE(device_->recover().has_value());
+}
+
+TEST_F(FrameTest, MappedFramesShowEveryPlane)
+{
+    const GstVideoInfo info = info_of(caps_);
+    const auto buffer = foreign(info.size);
+    const Bytes bytes = pattern(info.size, 11);
+    gst_buffer_fill(buffer.get(), 0, bytes.data(), bytes.size());
+    auto mapped = GstHlMappedFrame::map(buffer.get(), info);
+    ASSERT_TRUE(mapped.has_value());
+    const GstHlMappedFrame moved = std::move(*mapped);
+    EXPECT_EQ(std::memcmp(moved.view().data[0], bytes.data(), 64), 0);
+    EXPECT_EQ(std::memcmp(moved.view().data[1], bytes.data() + info.offset[1], 64), 0);
+    EXPECT_EQ(moved.view().stride[1], 64u);
+}
+
+TEST_F(FrameTest, MappedFramesInPiecesAreMerged)
+{
+    const GstVideoInfo info = info_of(caps_);
+    const Bytes bytes = pattern(info.size, 12);
+    const auto buffer = GstPtr<GstBuffer>::adopt(gst_buffer_new());
+    for (gsize at = 0; at < info.size; at += 1000) {
+        const gsize size = std::min<gsize>(1000, info.size - at);
+        GstMemory *memory = gst_allocator_alloc(nullptr, size, nullptr);
+        gst_buffer_append_memory(buffer.get(), memory);
+    }
+    gst_buffer_fill(buffer.get(), 0, bytes.data(), bytes.size());
+    const auto mapped = GstHlMappedFrame::map(buffer.get(), info);
+    ASSERT_TRUE(mapped.has_value()) << mapped.error().details();
+    EXPECT_EQ(std::memcmp(mapped->view().data[0], bytes.data(), 64 * 31), 0);
+    EXPECT_EQ(std::memcmp(mapped->view().data[1], bytes.data() + info.offset[1], 64 * 16), 0);
+}
+
+TEST_F(FrameTest, MappingChecksSizesToo)
+{
+    const GstVideoInfo info = info_of(caps_);
+    EXPECT_EQ(GstHlMappedFrame::map(foreign(100).get(), info).error().code, hl::ErrorCode::FrameTooSmall);
+    // 64 bytes of the last chroma row are missing, but its two padding bytes may be.
+    EXPECT_EQ(GstHlMappedFrame::map(foreign(info.size - 3).get(), info).error().code, hl::ErrorCode::FrameTooSmall);
+    EXPECT_TRUE(GstHlMappedFrame::map(foreign(info.size - 2).get(), info).has_value());
+    const auto strict = frame(hl::Placement::Device);
+    gst_hl_allocator_set_strict(GST_HL_ALLOCATOR(gst_buffer_peek_memory(strict.get(), 0)->allocator), true);
+    EXPECT_EQ(GstHlMappedFrame::map(strict.get(), info).error().code, hl::ErrorCode::CopyFailed);
+}
+
+TEST_F(FrameTest, MetadataOfACopiedFrame)
+{
+    const auto from = foreign(16);
+    const auto to = foreign(16);
+    GST_BUFFER_PTS(from.get()) = 7 * GST_SECOND;
+    GST_BUFFER_OFFSET(from.get()) = 9;
+    GST_BUFFER_FLAG_SET(from.get(), GST_BUFFER_FLAG_DISCONT);
+    gst_buffer_add_video_meta(from.get(), GST_VIDEO_FRAME_FLAG_NONE, GST_VIDEO_FORMAT_NV12, 62, 31);
+    gst_buffer_add_parent_buffer_meta(from.get(), foreign(1).get());
+    gst_buffer_add_video_region_of_interest_meta(from.get(), "shape", 1, 2, 3, 4);
+    const auto clock = GstPtr<GstCaps>::adopt(gst_caps_new_empty_simple("timestamp/x-test"));
+    gst_buffer_add_reference_timestamp_meta(from.get(), clock.get(), 5, GST_CLOCK_TIME_NONE);
+    gst_hl_buffer_copy_metadata(from.get(), to.get());
+    EXPECT_EQ(GST_BUFFER_PTS(to.get()), 7 * GST_SECOND);
+    EXPECT_EQ(GST_BUFFER_OFFSET(to.get()), 9u);
+    EXPECT_TRUE(GST_BUFFER_FLAG_IS_SET(to.get(), GST_BUFFER_FLAG_DISCONT));
+    EXPECT_EQ(gst_buffer_get_video_meta(to.get()), nullptr) << "speaks of other memory";
+    EXPECT_EQ(gst_buffer_get_parent_buffer_meta(to.get()), nullptr) << "would hold the producer's frame";
+    EXPECT_NE(gst_buffer_get_reference_timestamp_meta(to.get(), clock.get()), nullptr);
+    EXPECT_NE(gst_buffer_get_meta(to.get(), GST_VIDEO_REGION_OF_INTEREST_META_API_TYPE), nullptr);
+}
+
+} // namespace
