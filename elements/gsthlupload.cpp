@@ -31,12 +31,14 @@
 #include "gsthlupload.h"
 
 #include "gsthlbufferpool.h"
+#include "gsthlerror.h"
 #include "gsthlframe.h"
 #include "gsthlplacement.h"
 #include "gsthlproperties.h"
 #include "gsthlptr.h"
 #include "gsthlvideo.h"
 
+#include <atomic>
 #include <format>
 #include <mutex>
 #include <optional>
@@ -56,9 +58,10 @@ struct Settings {
 struct GstHlUploadPrivate {
     Settings settings; // guarded by the object lock
 
-    std::mutex mutex;              // guards the two pools' pointers, for stats
-    GstPtr<GstBufferPool> output;  // device placement; null until negotiated
-    GstPtr<GstBufferPool> offered; // the last one an ALLOCATION answer contained, since the caps
+    std::atomic<bool> offer_failed = false; // and was told on the bus, since the caps
+    std::mutex mutex;                       // guards the two pools' pointers, for stats
+    GstPtr<GstBufferPool> output;           // device placement; null until negotiated
+    GstPtr<GstBufferPool> offered;          // the last one an ALLOCATION answer contained, since the caps
 
     // Streaming thread.
     GstHlInput input = GstHlInput::Foreign; // of the frame at hand
@@ -104,6 +107,13 @@ GstPtr<GstBufferPool> new_pool(GstHlUpload *self, hl::Placement placement)
     gst_hl_allocator_set_strict(gst_hl_buffer_pool_allocator(GST_HL_BUFFER_POOL(pool.get())),
                                 settings_of(self).zero_copy == GST_HL_ZERO_COPY_REQUIRE);
     return pool;
+}
+
+// The offered pool could not give a frame to upstream, which then stops without a word of its own.
+void offer_failed(GstElement *element, const hl::Error &error)
+{
+    if (!GST_HL_UPLOAD(element)->priv->offer_failed.exchange(true))
+        gst_hl_post_error(element, error);
 }
 
 // Why a foreign frame came although a pool may have been offered.
@@ -286,6 +296,7 @@ static gboolean gst_hl_upload_set_caps(GstBaseTransform *trans, GstCaps *in, Gst
 {
     GstHlUpload *self = GST_HL_UPLOAD(trans);
     set_pool(self, &GstHlUploadPrivate::offered, {}); // upstream asks anew, or it has none
+    self->priv->offer_failed = false;
     self->priv->staging.reset();
     return GST_BASE_TRANSFORM_CLASS(gst_hl_upload_parent_class)->set_caps(trans, in, out);
 }
@@ -305,6 +316,7 @@ static gboolean gst_hl_upload_propose_allocation(GstBaseTransform *trans, GstQue
         GST_WARNING_OBJECT(self, "%s", ready.error().details().c_str());
         return FALSE;
     }
+    gst_hl_buffer_pool_set_error_handler(GST_HL_BUFFER_POOL(pool.get()), GST_ELEMENT(self), offer_failed);
     gst_query_add_allocation_pool(query, need_pool ? pool.get() : nullptr,
                                   static_cast<guint>(GST_VIDEO_INFO_SIZE(&info)), 0, 0);
     gst_query_add_allocation_param(query, GST_ALLOCATOR(gst_hl_buffer_pool_allocator(GST_HL_BUFFER_POOL(pool.get()))),
