@@ -205,8 +205,8 @@ int main(int argc, char **argv)
     stay_on_one_core();
     std::printf("frames per second of CPU time, medians of %zu interleaved pairs of %g s; spread = largest - least\n",
                 pairs, seconds);
-    std::printf("%-36s %-7s %9s %8s %9s %8s %8s %8s %s\n", "case", "kernel", "ours", "spread", "peer", "spread",
-                "ratio", "spread", "asked");
+    std::printf("%-36s %-7s %9s %8s %9s %8s %8s %6s %8s %s\n", "case", "kernel", "ours", "spread", "peer", "spread",
+                "ratio", "least", "spread", "asked");
     for (const Case &what : cases)
         measure(what, pairs, seconds);
     return 0;
