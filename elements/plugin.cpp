@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+#include "gsthlcopies.h"
 #include "gsthldownload.h"
 #include "gsthlinfer.h"
 #include "gsthltensordec.h"
@@ -16,6 +17,7 @@ gboolean plugin_init(GstPlugin *plugin)
     registered |= GST_ELEMENT_REGISTER(hlinfer, plugin);
     registered |= GST_ELEMENT_REGISTER(hltensordec, plugin);
     registered |= GST_ELEMENT_REGISTER(hlupload, plugin);
+    registered |= gst_hl_copies_register(plugin);
     return registered;
 }
 
