@@ -38,6 +38,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 GST_DEBUG_CATEGORY_STATIC(gst_hl_infer_debug);
 #define GST_CAT_DEFAULT gst_hl_infer_debug
@@ -410,12 +411,31 @@ static gboolean gst_hl_infer_latency_query(GstHlInfer *self, GstQuery *query)
     return TRUE;
 }
 
+// hltensordec asks for the names of the model's classes: field "labels" (G_TYPE_STRV) of the structure "gst-hl-labels".
+// The query goes no further up, where it would reach another model.
+static gboolean gst_hl_infer_labels_query(GstHlInfer *self, GstQuery *query)
+{
+    const auto stream = gst_hl_infer_stream(self);
+    if (!stream)
+        return FALSE;
+    std::vector<const gchar *> labels;
+    for (const std::string &label : stream->engine_info().labels)
+        labels.push_back(label.c_str());
+    labels.push_back(nullptr);
+    gst_structure_set(gst_query_writable_structure(query), "labels", G_TYPE_STRV, labels.data(), nullptr);
+    return TRUE;
+}
+
 static gboolean gst_hl_infer_src_query(GstPad *pad, GstObject *parent, GstQuery *query)
 {
     auto *const self = GST_HL_INFER(parent);
     switch (GST_QUERY_TYPE(query)) {
     case GST_QUERY_LATENCY:
         return gst_hl_infer_latency_query(self, query);
+    case GST_QUERY_CUSTOM:
+        if (const GstStructure *asked = gst_query_get_structure(query); asked && gst_structure_has_name(asked, "gst-hl-labels"))
+            return gst_hl_infer_labels_query(self, query);
+        break;
     case GST_QUERY_CONTEXT:
         if (gst_hl_handle_context_query(GST_ELEMENT_CAST(self), query, self->priv->device))
             return TRUE;
