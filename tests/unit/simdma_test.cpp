@@ -221,7 +221,7 @@ TEST_F(SimDma, FullQueueTakesAllOrNone)
         EXPECT_EQ(refused.error().sys_errno, EAGAIN);
         EXPECT_EQ(device->usage().requests_pending, accepted);
         // The other direction has its own queue.
-        const auto up = request(*hbm, *back);
+        const auto up = request(*hbm2, *back);
         ASSERT_OK(device->submit({&up, 1}, record));
         EXPECT_EQ(record.count(), 0u);
         EXPECT_CODE(device->submit(std::vector<hl::CopyRequest>(200, most[0]), record), ErrorCode::QueueFull);

@@ -219,7 +219,7 @@ void Chip::destroy(Allocation &allocation)
 Status Chip::release(const Memory &memory)
 {
     constexpr const char *operation = "release";
-    const Lock held = lock();
+    Lock held = lock();
     if (memory.device != device_)
         return refuse(ErrorCode::MemoryForeign, operation, "the memory is another device's", {}, EINVAL);
     const auto at = allocations_.find(memory.handle);
@@ -231,13 +231,15 @@ Status Chip::release(const Memory &memory)
     }
     Allocation &allocation = *at->second;
     if (prune_exports(held, allocation) != 0) {
+        const std::vector<FileId> open = allocation.exports;
+        held.unlock(); // the search below takes milliseconds
         std::vector<pid_t> pids;
-        for (const FileId &id : allocation.exports)
+        for (const FileId &id : open)
             for (const pid_t pid : socket_holders(id.second))
                 if (std::ranges::find(pids, pid) == pids.end())
                     pids.push_back(pid);
         return refuse(ErrorCode::MemoryExported, operation,
-                      std::format("{} exports of the memory are open in {}", allocation.exports.size(),
+                      std::format("{} exports of the memory are open in {}", open.size(),
                                   holders_text(pids)),
                       "close every descriptor of the exported frame first", EINVAL);
     }
