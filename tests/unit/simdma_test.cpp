@@ -2,14 +2,13 @@
 #include "backends/sim/dmaengine.h"
 #include "backends/sim/simcontrol.h"
 #include "device/device.h"
+#include "malloc_count.h"
 #include "simtest.h"
 
 #include <gtest/gtest.h>
 
 #include <atomic>
 #include <cerrno>
-#include <cstdlib>
-#include <new>
 #include <optional>
 #include <vector>
 
@@ -17,29 +16,6 @@ using hl::ErrorCode;
 using hl::Placement;
 using hl::test::Setting;
 using namespace std::chrono_literals;
-
-namespace {
-
-std::atomic<uint64_t> allocations{0};
-
-} // namespace
-
-// Counts every allocation of this program, on any thread.
-[[gnu::noinline]] void *operator new(size_t size)
-{
-    ++allocations;
-    if (void *memory = std::malloc(size))
-        return memory;
-    std::abort();
-}
-[[gnu::noinline]] void operator delete(void *memory) noexcept
-{
-    std::free(memory);
-}
-[[gnu::noinline]] void operator delete(void *memory, size_t) noexcept
-{
-    std::free(memory);
-}
 
 namespace {
 
@@ -333,17 +309,32 @@ TEST_F(SimDma, MemoryReleasedUnderACopyStaysUntilItsEnd)
 
 TEST_F(SimDma, SteadyStateAllocatesNothing)
 {
-    const hl::CopyRegion up{.source = *host, .target = *hbm, .row_bytes = 4096};
-    const hl::CopyRegion down{.source = *hbm, .target = *back, .row_bytes = 4096};
-    ASSERT_OK(device->copy({&up, 1}));
-    ASSERT_OK(device->copy({&down, 1}));
-    const uint64_t before = allocations;
+    // Told on the worker's thread, so it sees the allocations that the worker made since the first request.
+    class Meter final : public hl::CompletionListener {
+    public:
+        void completed(hl::Completion completion) noexcept override
+        {
+            if (completion.id == 0)
+                first = hl::test::malloc_calls;
+            made = hl::test::malloc_calls - first;
+            waiter.completed(std::move(completion));
+        }
+        uint64_t first = 0;
+        uint64_t made = 99;
+        hl::CompletionWaiter waiter;
+    } down, up;
+    auto to_hbm = request(*host, *hbm), to_host = request(*hbm, *back);
     bool good = true;
-    for (int i = 0; i < 100; ++i) {
-        good = good && device->copy({&up, 1}).has_value() && device->copy({&down, 1}).has_value();
-        good = good && device->host_span(*host).has_value();
+    const hl::test::MallocCount count;
+    for (uint64_t i = 0; i < 100; ++i) {
+        to_hbm.id = to_host.id = i;
+        good = good && device->submit({&to_hbm, 1}, down) && down.waiter.wait()->has_value();
+        good = good && device->submit({&to_host, 1}, up) && up.waiter.wait()->has_value();
+        good = good && device->copy(std::span(to_hbm.region).first(1)) && device->host_span(*host);
     }
-    EXPECT_EQ(allocations - before, 0u);
+    EXPECT_EQ(count.calls(), 0u);
+    EXPECT_EQ(down.made, 0u);
+    EXPECT_EQ(up.made, 0u);
     EXPECT_TRUE(good);
 }
 
