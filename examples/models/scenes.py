@@ -80,6 +80,26 @@ DISTRACTORS = {
 }
 
 
+def _area(points):
+    """Of a polygon, counter-clockwise positive."""
+    x, y = np.asarray(points, dtype=float).T
+    return 0.5 * float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1)))
+
+
+def _solidity(points):
+    """Area over that of the convex hull: 1 for anything convex."""
+    hull = []
+    for half in (sorted(map(tuple, points)), sorted(map(tuple, points), reverse=True)):
+        chain = []
+        for p in half:
+            while len(chain) > 1 and ((chain[-1][0] - chain[-2][0]) * (p[1] - chain[-2][1]) -
+                                      (chain[-1][1] - chain[-2][1]) * (p[0] - chain[-2][0])) <= 0:
+                chain.pop()
+            chain.append(p)
+        hull += chain[:-1]
+    return abs(_area(points)) / _area(hull)
+
+
 class _Sprite:
     """One moving thing. Its position is a closed function of time."""
 
@@ -99,8 +119,8 @@ class _Sprite:
         self.angle = rng.uniform(-20, 20) if label else rng.uniform(0, 360)
         self.swing = rng.uniform(0, 12)
         self.swing_rate = rng.uniform(0.5, 3.0)
-        self.fill, self.edge = tone
-        self.edge_width = rng.choice([0.0, 0.06, 0.1, 0.16])
+        self.fill, self.edge, least_edge = tone
+        self.edge_width = max(rng.choice([0.0, 0.06, 0.1, 0.16]), least_edge)
         self.slope = rng.uniform(0.0, 0.22)
         self.slope_heading = rng.uniform(0, 2 * math.pi)
         self._cache = {}
@@ -231,11 +251,7 @@ class Scene:
 
         for _ in range(rng.integers(0, 6)):        # large ragged patches
             cx, cy = place()
-            n = rng.integers(7, 13)
-            radii = rng.uniform(0.25, 1.0, n) * rng.uniform(0.1, 0.45) * h
-            angles = np.sort(rng.uniform(0, 2 * math.pi, n))
-            draw.polygon([(cx + r * math.cos(a), cy + r * math.sin(a) * 0.7) for r, a in zip(radii, angles)],
-                         fill=tone(25))
+            draw.polygon([tuple(p) for p in self._ragged(rng) * rng.uniform(0.1, 0.45) * h + (cx, cy)], fill=tone(25))
         for _ in range(rng.integers(0, 14)):       # lines and arcs
             (x0, y0), (x1, y1) = place(), place()
             width = int(rng.integers(1, max(2, h // 80) + 1))
@@ -263,6 +279,21 @@ class Scene:
             r = rng.uniform(0.5, max(1.0, h / 240))
             draw.rectangle((x - r, y - r, x + r, y + r), fill=tone(70))
 
+    @staticmethod
+    def _ragged(rng):
+        """A star-like outline within a unit circle, too ragged to pass for a circle, square or triangle."""
+        best = None
+        for _ in range(50):
+            n = rng.integers(7, 13)
+            radii, angles = rng.uniform(0.2, 1.0, n), np.sort(rng.uniform(0, 2 * math.pi, n))
+            points = np.stack([radii * np.cos(angles), 0.7 * radii * np.sin(angles)], axis=1)
+            solidity = _solidity(points)
+            if best is None or solidity < best[0]:
+                best = solidity, points
+            if solidity < 0.6:
+                break
+        return best[1]
+
     def _backdrop(self, t):
         m = self._margin
         dx = int(round(m + self._pan[0] * math.sin(self._pan_rate[0] * t)))
@@ -272,7 +303,8 @@ class Scene:
     # -- things -----------------------------------------------------------
 
     def _tone(self, rng, contrast):
-        """A fill colour at least `contrast` away from the background's mean, and an edge colour."""
+        """A fill colour at least `contrast` away from the background's mean if one is found soon, an edge colour,
+        and the least width of the edge: a fill that is not far from the background's mean needs one to be seen."""
         best, best_distance = None, -1.0
         for _ in range(20):
             rgb = np.array(colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.2, 1.0), rng.uniform(0.15, 1.0))) * 255
@@ -282,7 +314,7 @@ class Scene:
             if distance >= contrast:
                 break
         edge = best * 0.45 if best.mean() > 100 else best * 0.4 + 150
-        return best, edge
+        return best, edge, 0.1 if best_distance < 110 else 0.0
 
     def _make_sprites(self, rng, track):
         w, h = self.width, self.height
