@@ -151,7 +151,7 @@ void on_pad_push_event_pre(GObject *self, GstClockTime time, GstPad *pad, GstEve
         return;
     // Before the first frame a source's thread sends its events: from then on its maps are known for its own.
     if (GST_EVENT_IS_SERIALIZED(event))
-        ledger_of(self).thread_of(pad);
+        ledger_of(self).thread_of(pad, event);
     on_pad_event(self, time, pad, event);
 }
 

@@ -26,6 +26,7 @@ using PadRef = std::shared_ptr<HlPadRecord>;
 constexpr std::array<std::string_view, hl_copy_clues> clue_texts{
     "memcpy ", "copy plane 0,", "slow copy", "frame copy", "copy video frame", "copy raw bytes", "copying buffer"};
 constexpr size_t clue_memcpy = 0; // followed by a count of bytes
+constexpr size_t clue_plane = 1;
 
 // Where on the stack of chain functions this thread is.
 struct ThreadPlace {
@@ -35,6 +36,7 @@ struct ThreadPlace {
     };
     std::vector<Call> calls;
     ElementRef own; // whose task this thread runs, as far as known
+    guint32 stream_start = GST_SEQNUM_INVALID; // of the last one sent
 
     [[nodiscard]] HlElementRecord *current() const noexcept
     {
@@ -164,7 +166,8 @@ HlFrameSight hl_look_at_frame(GstBuffer *buffer)
             GST_BUFFER_FLAG_IS_SET(buffer, GST_BUFFER_FLAG_GAP) != FALSE};
 }
 
-HlElementRecord::HlElementRecord(GstElement *element) : ours_(GST_IS_HL_COUNTED(element))
+HlElementRecord::HlElementRecord(GstElement *element)
+    : ours_(GST_IS_HL_COUNTED(element)), source_(GST_OBJECT_FLAG_IS_SET(element, GST_ELEMENT_FLAG_SOURCE) != FALSE)
 {
     g_weak_ref_init(&element_, element);
     name_ = GST_OBJECT_NAME(element);
@@ -286,8 +289,12 @@ void HlElementRecord::staged_map(hl::CopyKind kind, uint64_t bytes)
     total.bytes += bytes;
 }
 
+// A source that fills its frames from a picture it keeps (videotestsrc) is still their producer; those that hand out
+// copies of a frame they have (v4l2src) say so in other words.
 void HlElementRecord::copy_clue(size_t clue)
 {
+    if (source_ && clue == clue_plane)
+        return;
     const std::lock_guard lock(mutex_);
     ++clues_[clue];
 }
@@ -456,6 +463,17 @@ void HlCopiesLedger::thread_of(GstPad *pad)
         return;
     if (const auto record = pad_record(pad); record && record->element != place.own)
         place.own = record->element;
+}
+
+void HlCopiesLedger::thread_of(GstPad *pad, GstEvent *event)
+{
+    auto &place = thread_place();
+    const bool first_sent =
+        GST_EVENT_TYPE(event) == GST_EVENT_STREAM_START && gst_event_get_seqnum(event) != place.stream_start;
+    if (first_sent)
+        place.stream_start = gst_event_get_seqnum(event);
+    if (first_sent || !place.own)
+        thread_of(pad);
 }
 
 void HlCopiesLedger::staged_map(hl::CopyKind kind, uint64_t bytes)

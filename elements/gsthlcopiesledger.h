@@ -94,7 +94,8 @@ private:
     std::mutex mutex_;
     GWeakRef element_;
     std::string name_, factory_;
-    bool ours_ = false; // counts its own copies
+    bool ours_ = false;   // counts its own copies
+    bool source_ = false; // has no input
     gpointer root_ = nullptr;
     std::string root_name_;
     std::vector<std::shared_ptr<HlPadRecord>> pads_;
@@ -115,8 +116,10 @@ public:
     void pulled(GstPad *sink_pad, GstBuffer *buffer);
     void staged_map(hl::CopyKind kind, uint64_t bytes);
     void copy_logged(GObject *object, const char *text);
-    // This thread pushes from `pad` with no element's chain function below: it is that element's own thread.
+    // This thread pushes a frame from `pad` with no element's chain function below: it is that element's own thread.
     void thread_of(GstPad *pad);
+    // The same for an event, before the first frame: whoever sends a stream-start first, and not those who hand it on.
+    void thread_of(GstPad *pad, GstEvent *event);
 
     // What was seen of the elements under `root`; `reset` starts anew and forgets elements that are gone.
     [[nodiscard]] HlCopiesReport report(GstObject *root, bool reset);

@@ -337,6 +337,16 @@ TEST(Copies, AConverterIsAProducer)
     expect_no_copies(r["totals"]);
 }
 
+// A still pattern: videotestsrc draws it once and copies it into each frame, and logs so, on a thread that no chain
+// function runs on, the first time before it has sent any frame.
+TEST(Copies, ASourceThatFillsFromAPictureIsAProducer)
+{
+    const auto r = run("videotestsrc name=source pattern=black num-buffers=20 ! video/x-raw,format=NV12 ! "
+                       "identity name=a ! identity name=b ! fakesink");
+    EXPECT_EQ(hop(r, "source")["says"], "fills new frames (producer)");
+    expect_no_copies(r["totals"]);
+}
+
 TEST(Copies, ATeeKeepsTheMemoryOnEveryBranch)
 {
     const auto r = run(std::string(source) + "tee name=t t. ! queue ! fakesink name=one t. ! queue ! fakesink name=two");
