@@ -3,7 +3,8 @@
 // One measurement per call, printed as one JSON object: tests/bench/run pairs and repeats them.
 //   bench loop one|per-core|pipelined MODEL FORMAT WIDTH HEIGHT SECONDS
 //   bench preprocess FORMAT WIDTH HEIGHT TARGET-WIDTH TARGET-HEIGHT SECONDS
-//   bench line CAPS SECONDS ELEMENTS...     (replaysrc caps=CAPS ! ELEMENTS... ! fakesink)
+//   bench line CAPS SECONDS ELEMENTS        (replaysrc caps=CAPS ! ELEMENTS ! fakesink)
+// Under LD_PRELOAD of libmalloccount.so, `line` also reports the plugin's heap allocations by call site.
 
 #include "bareloop.h"
 #include "replaysrc.h"
@@ -13,11 +14,14 @@
 #include <gst/gst.h>
 #include <nlohmann/json.hpp>
 
+#include <dlfcn.h>
 #include <sys/resource.h>
 
 #include <atomic>
 #include <chrono>
+#include <cstdio>
 #include <iostream>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -78,6 +82,30 @@ GstPadProbeReturn count_frame(GstPad *, GstPadProbeInfo *, gpointer data)
     return GST_PAD_PROBE_OK;
 }
 
+// A function of libmalloccount.so, or null where it is not preloaded.
+template <class Function> Function *preloaded(const char *name)
+{
+    return reinterpret_cast<Function *>(dlsym(RTLD_DEFAULT, name));
+}
+
+nlohmann::json malloc_sites()
+{
+    nlohmann::json out = nlohmann::json::array();
+    auto *report = preloaded<void(FILE *)>("hl_malloc_report");
+    if (!report)
+        return out;
+    char *text = nullptr;
+    size_t size = 0;
+    FILE *stream = open_memstream(&text, &size);
+    report(stream);
+    std::fclose(stream);
+    std::string line;
+    for (std::istringstream lines{std::string(text, size)}; std::getline(lines, line);)
+        out.push_back(line);
+    std::free(text);
+    return out;
+}
+
 void fail_on_error(GstBus *bus, Clock::time_point until)
 {
     const auto left = std::chrono::duration_cast<std::chrono::nanoseconds>(until - Clock::now()).count();
@@ -111,6 +139,8 @@ void run_line(const std::string &caps, double seconds, const std::string &elemen
 
     gst_element_set_state(pipeline.get(), GST_STATE_PLAYING);
     fail_on_error(bus.get(), Clock::now() + std::chrono::milliseconds(1500));
+    if (auto *arm = preloaded<void()>("hl_malloc_arm"))
+        arm();
     const auto begin = Clock::now();
     const double cpu = cpu_seconds();
     const uint64_t first = counter.frames.load();
@@ -118,9 +148,13 @@ void run_line(const std::string &caps, double seconds, const std::string &elemen
     const uint64_t frames = counter.frames.load() - first;
     const double cpu_used = cpu_seconds() - cpu;
     const double wall = std::chrono::duration<double>(Clock::now() - begin).count();
+    if (auto *disarm = preloaded<void()>("hl_malloc_disarm"))
+        disarm();
 
     nlohmann::json out{{"frames", frames}, {"seconds", wall}, {"fps", static_cast<double>(frames) / wall},
                        {"cpu_us_per_frame", frames ? cpu_used * 1e6 / static_cast<double>(frames) : 0.0}};
+    if (preloaded<void(FILE *)>("hl_malloc_report"))
+        out["mallocs"] = malloc_sites();
     auto infer = GstPtr<GstElement>::adopt(gst_bin_get_by_name(GST_BIN(pipeline.get()), "infer"));
     if (infer) {
         GstStructure *stats = nullptr;
