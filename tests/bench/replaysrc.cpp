@@ -81,7 +81,7 @@ GstFlowReturn replay_create(GstPushSrc *push, GstBuffer **out)
 }
 
 // Without a downstream pool, a plain video pool: a raw GstBufferPool would leave the frames without their video meta.
-gboolean replay_decide_allocation(GstBaseSrc *base, GstQuery *query)
+gboolean replay_decide_allocation(GstBaseSrc *, GstQuery *query)
 {
     GstCaps *caps = nullptr;
     gst_query_parse_allocation(query, &caps, nullptr);
