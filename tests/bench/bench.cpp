@@ -4,6 +4,7 @@
 //   bench loop one|per-core|pipelined MODEL FORMAT WIDTH HEIGHT SECONDS
 //   bench preprocess FORMAT WIDTH HEIGHT TARGET-WIDTH TARGET-HEIGHT SECONDS
 //   bench line CAPS SECONDS ELEMENTS        (replaysrc caps=CAPS ! ELEMENTS ! fakesink)
+//   bench live CAPS SECONDS ELEMENTS        (the same from a live videotestsrc)
 // Under LD_PRELOAD of libmalloccount.so, `line` also reports the plugin's heap allocations by call site.
 
 #include "bareloop.h"
@@ -121,9 +122,10 @@ void fail_on_error(GstBus *bus, Clock::time_point until)
 }
 
 // Frames and CPU are counted from the second warm-up second on, at the sink, so start-up is left out.
-void run_line(const std::string &caps, double seconds, const std::string &elements)
+void run_line(const std::string &caps, double seconds, const std::string &elements, bool live)
 {
-    const std::string text = "replaysrc name=src ! " + elements + " ! fakesink name=sink sync=false";
+    const std::string source = live ? "videotestsrc is-live=true ! capsfilter name=src ! " : "replaysrc name=src ! ";
+    const std::string text = source + elements + " ! fakesink name=sink sync=false";
     GError *error = nullptr;
     auto pipeline = GstPtr<GstElement>::sink(gst_parse_launch(text.c_str(), &error));
     if (error)
@@ -162,6 +164,9 @@ void run_line(const std::string &caps, double seconds, const std::string &elemen
         const GstStructurePtr owned(stats);
         const GCharPtr stats_text(gst_structure_to_string(stats));
         out["stats"] = stats_text.get();
+        guint64 p95 = 0;
+        if (gst_structure_get_uint64(stats, "total-p95", &p95))
+            out["total_p95_ms"] = static_cast<double>(p95) * 1e-6;
     }
     gst_element_set_state(pipeline.get(), GST_STATE_NULL);
     std::cout << out << std::endl;
@@ -180,7 +185,9 @@ int main(int argc, char **argv)
         print(run_preprocess_loop(parse_format(a, 1), static_cast<uint32_t>(std::stoul(a[4])), static_cast<uint32_t>(std::stoul(a[5])),
                                   std::chrono::duration<double>(std::stod(a[6]))));
     else if (a.size() == 4 && a[0] == "line")
-        run_line(a[1], std::stod(a[2]), a[3]);
+        run_line(a[1], std::stod(a[2]), a[3], false);
+    else if (a.size() == 4 && a[0] == "live")
+        run_line(a[1], std::stod(a[2]), a[3], true);
     else
         die("usage: see the head of bench.cpp");
     return 0;
