@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+
+// A stock software decoder in front of our elements: from the second group of pictures on it renders into the pool that we propose. The witnesses are the dma-buf's inode at the decoder's src
+// pad, libav's own log, and pixels compared with a decode that never met our elements; none of them is our counter.
+
+#include "gsthlallocator.h"
+#include "gsthlptr.h"
+
+#include <gst/allocators/gstdmabuf.h>
+#include <gst/app/gstappsink.h>
+#include <gst/gst.h>
+#include <gtest/gtest.h>
+
+#include <sys/stat.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace {
+
+constexpr int gop = 10;
+constexpr int frames = 60;
+
+struct Pipeline {
+    explicit Pipeline(const std::string &text)
+    {
+        GError *error = nullptr;
+        element = GstPtr<GstElement>::sink(gst_parse_launch(text.c_str(), &error));
+        const GErrorPtr owned(error);
+        if (error)
+            ADD_FAILURE() << error->message;
+    }
+    ~Pipeline() { gst_element_set_state(element.get(), GST_STATE_NULL); }
+
+    [[nodiscard]] GstPtr<GstElement> find(const char *name) const
+    {
+        return GstPtr<GstElement>::adopt(gst_bin_get_by_name(GST_BIN(element.get()), name));
+    }
+
+    // Plays to the end; false with a test failure on an error.
+    bool play() const
+    {
+        gst_element_set_state(element.get(), GST_STATE_PLAYING);
+        auto bus = GstPtr<GstBus>::adopt(gst_element_get_bus(element.get()));
+        auto message = GstPtr<GstMessage>::adopt(gst_bus_timed_pop_filtered(
+            bus.get(), 60 * GST_SECOND, static_cast<GstMessageType>(GST_MESSAGE_EOS | GST_MESSAGE_ERROR)));
+        if (!message) {
+            ADD_FAILURE() << "no EOS within 60 s";
+            return false;
+        }
+        if (GST_MESSAGE_TYPE(message.get()) == GST_MESSAGE_EOS)
+            return true;
+        GError *error = nullptr;
+        gchar *debug = nullptr;
+        gst_message_parse_error(message.get(), &error, &debug);
+        const GErrorPtr owned(error);
+        const GCharPtr owned_debug(debug);
+        ADD_FAILURE() << error->message << '\n' << (debug ? debug : "");
+        return false;
+    }
+
+    GstPtr<GstElement> element;
+};
+
+// What left the decoder: whether it was ours, and which dma-buf.
+struct Seen {
+    std::mutex mutex;
+    std::vector<bool> ours;
+    std::set<ino_t> inodes;
+};
+
+GstPadProbeReturn look(GstPad *, GstPadProbeInfo *info, gpointer data)
+{
+    auto *seen = static_cast<Seen *>(data);
+    GstMemory *memory = gst_buffer_peek_memory(GST_PAD_PROBE_INFO_BUFFER(info), 0);
+    const std::lock_guard lock(seen->mutex);
+    const bool ours = gst_is_dmabuf_memory(memory) && gst_is_hl_memory(memory);
+    seen->ours.push_back(ours);
+    struct stat st {};
+    if (ours && fstat(gst_dmabuf_memory_get_fd(memory), &st) == 0)
+        seen->inodes.insert(st.st_ino);
+    return GST_PAD_PROBE_OK;
+}
+
+class Libav : public testing::Test {
+protected:
+    void SetUp() override
+    {
+        folder_ = std::filesystem::temp_directory_path() / ("hl-libav-" + std::to_string(getpid()));
+        std::filesystem::create_directories(folder_);
+        clip_ = folder_ / "clip.mp4";
+        const Pipeline make("videotestsrc num-buffers=" + std::to_string(frames) +
+                            " pattern=ball ! video/x-raw,format=I420,width=322,height=242,framerate=30/1 ! x264enc key-int-max=" +
+                            std::to_string(gop) + " bframes=0 tune=zerolatency ! h264parse ! mp4mux ! filesink location=" + clip_.string());
+        ASSERT_TRUE(make.play());
+    }
+    void TearDown() override { std::filesystem::remove_all(folder_); }
+
+    [[nodiscard]] std::string decoder() const
+    {
+        return "filesrc location=" + clip_.string() + " ! qtdemux ! h264parse ! avdec_h264 max-threads=1 name=decoder ! ";
+    }
+
+    std::filesystem::path folder_, clip_;
+};
+
+// Every decoded frame's pixels, without row padding.
+std::vector<std::string> pixels_of(const std::string &line)
+{
+    const Pipeline pipeline(line + " ! videoconvert ! video/x-raw,format=GRAY8,width=322 ! appsink name=out sync=false");
+    auto sink = pipeline.find("out");
+    gst_element_set_state(pipeline.element.get(), GST_STATE_PLAYING);
+    std::vector<std::string> out;
+    while (GstSample *sample = gst_app_sink_try_pull_sample(GST_APP_SINK(sink.get()), 20 * GST_SECOND)) {
+        const GstBufferMap map(gst_sample_get_buffer(sample), GST_MAP_READ);
+        out.emplace_back(reinterpret_cast<const char *>(map.data()), map.size());
+        gst_sample_unref(sample);
+    }
+    return out;
+}
+
+} // namespace
+
+TEST_F(Libav, RendersIntoOurPoolFromTheSecondGop)
+{
+    const Pipeline pipeline(decoder() + "hlinfer name=infer model=builtin:null ! fakesink sync=false");
+    Seen seen;
+    auto pad = GstPtr<GstPad>::adopt(gst_element_get_static_pad(pipeline.find("decoder").get(), "src"));
+    gst_pad_add_probe(pad.get(), GST_PAD_PROBE_TYPE_BUFFER, look, &seen, nullptr);
+    ASSERT_TRUE(pipeline.play());
+
+    ASSERT_EQ(seen.ours.size(), static_cast<size_t>(frames));
+    for (size_t i = gop; i < seen.ours.size(); ++i)
+        EXPECT_TRUE(seen.ours[i]) << "frame " << i << " is not in our pool";
+    // A pool that is recycled shows few dma-bufs; one that is not, one per frame.
+    EXPECT_GE(seen.inodes.size(), 1u);
+    EXPECT_LT(seen.inodes.size(), static_cast<size_t>(frames / 2));
+}
+
+TEST_F(Libav, UploadAndDownloadKeepEveryPixel)
+{
+    const auto reference = pixels_of(decoder().substr(0, decoder().size() - 3));
+    const auto through = pixels_of(decoder() + "hlupload ! hlinfer model=builtin:null ! hldownload");
+    ASSERT_EQ(reference.size(), static_cast<size_t>(frames));
+    EXPECT_TRUE(reference == through) << "the frames changed on their way through Gaudi memory";
+}
+
+int main(int argc, char **argv)
+{
+    gst_init(&argc, &argv);
+    testing::InitGoogleTest(&argc, argv);
+    return RUN_ALL_TESTS();
+}
