@@ -5,7 +5,8 @@ import json
 import gi
 
 gi.require_version("Gst", "1.0")
-from gi.repository import Gst  # noqa: E402
+gi.require_version("GstVideo", "1.0")
+from gi.repository import Gst, GstVideo  # noqa: E402
 from PIL import Image  # noqa: E402
 
 COUNTERS = ("cpu-copies", "uploads", "downloads", "p2p", "read-backs")
@@ -57,8 +58,6 @@ def contact_sheet(video, path):
 
 
 def _image(sample):
-    fields = sample.get_caps().get_structure(0)
-    width, height = fields.get_value("width"), fields.get_value("height")
+    info = GstVideo.VideoInfo.new_from_caps(sample.get_caps())
     buffer = sample.get_buffer()
-    stride = buffer.get_size() // height
-    return Image.frombytes("RGB", (width, height), buffer.extract_dup(0, buffer.get_size()), "raw", "RGB", stride)
+    return Image.frombytes("RGB", (info.width, info.height), buffer.extract_dup(0, buffer.get_size()), "raw", "RGB", info.stride[0])
