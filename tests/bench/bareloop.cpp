@@ -58,7 +58,8 @@ hl::Preprocess make_plan(const hl::FrameFormat &format, uint32_t width, uint32_t
 // A session with its input and output bound once: what a careful user of the runtime would write.
 class Runner {
 public:
-    Runner(Ort::Env &env, const std::string &model, int threads) : session_(env, model.c_str(), options(threads)), binding_(session_)
+    Runner(Ort::Env &env, const std::string &model, int threads)
+        : session_(env, model.c_str(), options(threads)), binding_(session_)
     {
         Ort::AllocatorWithDefaultOptions allocator;
         const auto in_name = session_.GetInputNameAllocated(0, allocator);
@@ -69,7 +70,8 @@ public:
         output_.resize(elements(out_shape_));
         const auto memory = Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault);
         in_value_ = Ort::Value::CreateTensor<float>(memory, input_.data(), input_.size(), shape_.data(), shape_.size());
-        out_value_ = Ort::Value::CreateTensor<float>(memory, output_.data(), output_.size(), out_shape_.data(), out_shape_.size());
+        out_value_ = Ort::Value::CreateTensor<float>(memory, output_.data(), output_.size(), out_shape_.data(),
+                                                     out_shape_.size());
         binding_.BindInput(in_name.get(), in_value_);
         binding_.BindOutput(out_name.get(), out_value_);
     }
@@ -102,7 +104,8 @@ private:
     Ort::Value in_value_{nullptr}, out_value_{nullptr};
 };
 
-void call_until(Runner &runner, const hl::Preprocess &plan, const Frames &frames, Clock::time_point end, std::atomic<uint64_t> &done)
+void call_until(Runner &runner, const hl::Preprocess &plan, const Frames &frames, Clock::time_point end,
+                std::atomic<uint64_t> &done)
 {
     std::vector<std::byte> scratch(plan.scratch_bytes());
     for (size_t i = 0; Clock::now() < end; ++i) {
@@ -155,7 +158,8 @@ void run_pipelined(Runner (&runners)[2], const hl::Preprocess &plan, const Frame
 
 } // namespace
 
-LoopResult run_bare_loop(const std::string &model, const hl::FrameFormat &format, LoopKind kind, std::chrono::duration<double> duration)
+LoopResult run_bare_loop(const std::string &model, const hl::FrameFormat &format, LoopKind kind,
+                         std::chrono::duration<double> duration)
 {
     Ort::Env env(ORT_LOGGING_LEVEL_ERROR);
     const auto cores = std::max(1u, std::thread::hardware_concurrency());
@@ -195,7 +199,8 @@ LoopResult run_bare_loop(const std::string &model, const hl::FrameFormat &format
     return {};
 }
 
-LoopResult run_preprocess_loop(const hl::FrameFormat &format, uint32_t width, uint32_t height, std::chrono::duration<double> duration)
+LoopResult run_preprocess_loop(const hl::FrameFormat &format, uint32_t width, uint32_t height,
+                               std::chrono::duration<double> duration)
 {
     const Frames frames(format);
     const auto plan = make_plan(format, width, height);

@@ -20,7 +20,9 @@ struct LoopResult {
 };
 
 // Runs `model` (one float32 NCHW image input) over 8 pre-made noise frames of `format` for `duration`.
-LoopResult run_bare_loop(const std::string &model, const hl::FrameFormat &format, LoopKind kind, std::chrono::duration<double> duration);
+LoopResult run_bare_loop(const std::string &model, const hl::FrameFormat &format, LoopKind kind,
+                         std::chrono::duration<double> duration);
 
 // Preprocessing alone, on the calling thread.
-LoopResult run_preprocess_loop(const hl::FrameFormat &format, uint32_t width, uint32_t height, std::chrono::duration<double> duration);
+LoopResult run_preprocess_loop(const hl::FrameFormat &format, uint32_t width, uint32_t height,
+                               std::chrono::duration<double> duration);

@@ -35,7 +35,9 @@ double cpu_seconds()
 {
     rusage usage{};
     getrusage(RUSAGE_SELF, &usage);
-    const auto seconds = [](const timeval &t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6; };
+    const auto seconds = [](const timeval &t) {
+        return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) * 1e-6;
+    };
     return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
@@ -57,7 +59,8 @@ hl::FrameFormat parse_format(const std::vector<std::string> &a, size_t at)
 
 void print(const LoopResult &result)
 {
-    std::cout << nlohmann::json{{"frames", result.frames}, {"seconds", result.seconds},
+    std::cout << nlohmann::json{{"frames", result.frames},
+                                {"seconds", result.seconds},
                                 {"fps", static_cast<double>(result.frames) / result.seconds}}
               << std::endl;
 }
@@ -84,7 +87,8 @@ GstPadProbeReturn count_frame(GstPad *, GstPadProbeInfo *, gpointer data)
 }
 
 // A function of libmalloccount.so, or null where it is not preloaded.
-template <class Function> Function *preloaded(const char *name)
+template <class Function>
+Function *preloaded(const char *name)
 {
     return reinterpret_cast<Function *>(dlsym(RTLD_DEFAULT, name));
 }
@@ -110,8 +114,9 @@ nlohmann::json malloc_sites()
 void fail_on_error(GstBus *bus, Clock::time_point until)
 {
     const auto left = std::chrono::duration_cast<std::chrono::nanoseconds>(until - Clock::now()).count();
-    auto message = GstPtr<GstMessage>::adopt(gst_bus_timed_pop_filtered(
-        bus, left > 0 ? static_cast<GstClockTime>(left) : 0, static_cast<GstMessageType>(GST_MESSAGE_ERROR | GST_MESSAGE_EOS)));
+    auto message = GstPtr<GstMessage>::adopt(
+        gst_bus_timed_pop_filtered(bus, left > 0 ? static_cast<GstClockTime>(left) : 0,
+                                   static_cast<GstMessageType>(GST_MESSAGE_ERROR | GST_MESSAGE_EOS)));
     if (!message)
         return;
     GError *error = nullptr;
@@ -146,14 +151,17 @@ void run_line(const std::string &caps, double seconds, const std::string &elemen
     const auto begin = Clock::now();
     const double cpu = cpu_seconds();
     const uint64_t first = counter.frames.load();
-    fail_on_error(bus.get(), begin + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds)));
+    fail_on_error(bus.get(),
+                  begin + std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(seconds)));
     const uint64_t frames = counter.frames.load() - first;
     const double cpu_used = cpu_seconds() - cpu;
     const double wall = std::chrono::duration<double>(Clock::now() - begin).count();
     if (auto *disarm = preloaded<void()>("hl_malloc_disarm"))
         disarm();
 
-    nlohmann::json out{{"frames", frames}, {"seconds", wall}, {"fps", static_cast<double>(frames) / wall},
+    nlohmann::json out{{"frames", frames},
+                       {"seconds", wall},
+                       {"fps", static_cast<double>(frames) / wall},
                        {"cpu_us_per_frame", frames ? cpu_used * 1e6 / static_cast<double>(frames) : 0.0}};
     if (preloaded<void(FILE *)>("hl_malloc_report"))
         out["mallocs"] = malloc_sites();
@@ -180,9 +188,11 @@ int main(int argc, char **argv)
     hl_replay_src_register();
     const std::vector<std::string> a(argv + 1, argv + argc);
     if (a.size() == 7 && a[0] == "loop")
-        print(run_bare_loop(a[2], parse_format(a, 3), parse_kind(a[1]), std::chrono::duration<double>(std::stod(a[6]))));
+        print(
+            run_bare_loop(a[2], parse_format(a, 3), parse_kind(a[1]), std::chrono::duration<double>(std::stod(a[6]))));
     else if (a.size() == 7 && a[0] == "preprocess")
-        print(run_preprocess_loop(parse_format(a, 1), static_cast<uint32_t>(std::stoul(a[4])), static_cast<uint32_t>(std::stoul(a[5])),
+        print(run_preprocess_loop(parse_format(a, 1), static_cast<uint32_t>(std::stoul(a[4])),
+                                  static_cast<uint32_t>(std::stoul(a[5])),
                                   std::chrono::duration<double>(std::stod(a[6]))));
     else if (a.size() == 4 && a[0] == "line")
         run_line(a[1], std::stod(a[2]), a[3], false);

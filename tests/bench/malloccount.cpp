@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// An LD_PRELOAD library that counts heap allocations by call site, for `bench line`. While armed, each malloc, calloc, realloc and aligned_alloc is charged to the innermost frame
-// of its stack that lies in libgsthabana.so; allocations with no such frame are not the plugin's. hl_malloc_report() writes one line a site: count, offset of the site in the
+// An LD_PRELOAD library that counts heap allocations by call site, for `bench line`. While armed, each malloc, calloc,
+// realloc and aligned_alloc is charged to the innermost frame of its stack that lies in libgsthabana.so; allocations
+// with no such frame are not the plugin's. hl_malloc_report() writes one line a site: count, offset of the site in the
 // library, and the symbol that the site called into.
 
 #include <dlfcn.h>
@@ -72,7 +73,8 @@ void note()
     for (int i = 1; i < depth; ++i) {
         if (!in_library(stack[static_cast<size_t>(i)]))
             continue;
-        charge(reinterpret_cast<uintptr_t>(stack[static_cast<size_t>(i)]), reinterpret_cast<uintptr_t>(stack[static_cast<size_t>(i - 1)]));
+        charge(reinterpret_cast<uintptr_t>(stack[static_cast<size_t>(i)]),
+               reinterpret_cast<uintptr_t>(stack[static_cast<size_t>(i - 1)]));
         break;
     }
     inside_hook = false;
@@ -137,7 +139,10 @@ HL_EXPORT void hl_malloc_arm()
     armed = true;
 }
 
-HL_EXPORT void hl_malloc_disarm() { armed = false; }
+HL_EXPORT void hl_malloc_disarm()
+{
+    armed = false;
+}
 
 HL_EXPORT void hl_malloc_report(FILE *out)
 {
@@ -147,6 +152,6 @@ HL_EXPORT void hl_malloc_report(FILE *out)
         std::fputs("error more call sites than the table holds\n", out);
     for (const Site &site : sites)
         if (site.inside.load() != 0)
-            std::fprintf(out, "%llu %lx %s\n", static_cast<unsigned long long>(site.count.load()), site.inside.load() - library_begin,
-                         symbol_of(site.called.load()));
+            std::fprintf(out, "%llu %lx %s\n", static_cast<unsigned long long>(site.count.load()),
+                         site.inside.load() - library_begin, symbol_of(site.called.load()));
 }

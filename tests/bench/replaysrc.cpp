@@ -24,7 +24,10 @@ enum { PROP_0, PROP_CAPS };
 GstStaticPadTemplate src_template = GST_STATIC_PAD_TEMPLATE("src", GST_PAD_SRC, GST_PAD_ALWAYS, GST_STATIC_CAPS_ANY);
 
 // Marks a memory as filled, so that recycled ones are not filled again.
-GQuark filled_quark() { return g_quark_from_static_string("hl-replay-filled"); }
+GQuark filled_quark()
+{
+    return g_quark_from_static_string("hl-replay-filled");
+}
 
 GstCaps *replay_get_caps(GstBaseSrc *base, GstCaps *filter)
 {
@@ -40,7 +43,8 @@ gboolean replay_set_caps(GstBaseSrc *base, GstCaps *caps)
     GstVideoInfo info;
     if (!gst_hl_video_info_from_caps(caps, &info))
         return FALSE;
-    self->frame_duration = info.fps_n > 0 ? gst_util_uint64_scale_int(GST_SECOND, info.fps_d, info.fps_n) : GST_CLOCK_TIME_NONE;
+    self->frame_duration =
+        info.fps_n > 0 ? gst_util_uint64_scale_int(GST_SECOND, info.fps_d, info.fps_n) : GST_CLOCK_TIME_NONE;
     gst_base_src_set_blocksize(base, static_cast<guint>(info.size));
     return TRUE;
 }
@@ -144,8 +148,8 @@ static void hl_replay_src_class_init(HlReplaySrcClass *klass)
         g_param_spec_boxed("caps", "Caps", "The video to replay", GST_TYPE_CAPS,
                            static_cast<GParamFlags>(G_PARAM_WRITABLE | G_PARAM_STATIC_STRINGS)));
     gst_element_class_add_static_pad_template(element_class, &src_template);
-    gst_element_class_set_static_metadata(element_class, "Replay source", "Source/Video", "Pushes the same frames again and again",
-                                          "gst-habana");
+    gst_element_class_set_static_metadata(element_class, "Replay source", "Source/Video",
+                                          "Pushes the same frames again and again", "gst-habana");
     base_class->get_caps = replay_get_caps;
     base_class->set_caps = replay_set_caps;
     base_class->decide_allocation = replay_decide_allocation;
@@ -153,7 +157,10 @@ static void hl_replay_src_class_init(HlReplaySrcClass *klass)
     GST_PUSH_SRC_CLASS(klass)->create = replay_create;
 }
 
-static void hl_replay_src_init(HlReplaySrc *self) { gst_base_src_set_format(GST_BASE_SRC(self), GST_FORMAT_TIME); }
+static void hl_replay_src_init(HlReplaySrc *self)
+{
+    gst_base_src_set_format(GST_BASE_SRC(self), GST_FORMAT_TIME);
+}
 
 gboolean hl_replay_src_register()
 {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// A stock software decoder in front of our elements: from the second group of pictures on it renders into the pool that we propose. The witnesses are the dma-buf's inode at the decoder's src
-// pad, libav's own log, and pixels compared with a decode that never met our elements; none of them is our counter.
+// A stock software decoder in front of our elements: from the second group of pictures on it renders into the pool that
+// we propose. The witnesses are the dma-buf's inode at the decoder's src pad, libav's own log, and pixels compared with
+// a decode that never met our elements; none of them is our counter.
 
-#include "gsthlallocator.h"
 #include "gsthlptr.h"
 
 #include <gst/allocators/gstdmabuf.h>
@@ -13,7 +13,7 @@
 
 #include <sys/stat.h>
 
-#include <cstdio>
+#include <atomic>
 #include <filesystem>
 #include <mutex>
 #include <set>
@@ -24,6 +24,8 @@ namespace {
 
 constexpr int gop = 10;
 constexpr int frames = 60;
+// The coded height (368) differs from the shown one, so that the decoder needs padding from our pool.
+constexpr int width = 640, height = 362;
 
 struct Pipeline {
     explicit Pipeline(const std::string &text)
@@ -78,13 +80,48 @@ GstPadProbeReturn look(GstPad *, GstPadProbeInfo *info, gpointer data)
     auto *seen = static_cast<Seen *>(data);
     GstMemory *memory = gst_buffer_peek_memory(GST_PAD_PROBE_INFO_BUFFER(info), 0);
     const std::lock_guard lock(seen->mutex);
-    const bool ours = gst_is_dmabuf_memory(memory) && gst_is_hl_memory(memory);
+    // By name: this program must not link what the plugin registers.
+    const bool ours = gst_is_dmabuf_memory(memory) && gst_memory_is_type(memory, "HlMemory");
     seen->ours.push_back(ours);
-    struct stat st {};
+    struct stat st{};
     if (ours && fstat(gst_dmabuf_memory_get_fd(memory), &st) == 0)
         seen->inodes.insert(st.st_ino);
     return GST_PAD_PROBE_OK;
 }
+
+// Counts the frames that libav copies out of memory of its own: it logs "get output buffer" on that path alone
+// (gst-libav gstavviddec.c, get_output_buffer()).
+class LibavCopies {
+public:
+    LibavCopies()
+    {
+        gst_debug_set_threshold_for_name("libav", GST_LEVEL_LOG);
+        gst_debug_set_active(TRUE);
+        gst_debug_remove_log_function(gst_debug_log_default);
+        gst_debug_add_log_function(note, this, nullptr);
+    }
+    ~LibavCopies()
+    {
+        gst_debug_remove_log_function_by_data(this);
+        gst_debug_unset_threshold_for_name("libav");
+    }
+    LibavCopies(const LibavCopies &) = delete;
+    LibavCopies &operator=(const LibavCopies &) = delete;
+
+    [[nodiscard]] int count() const { return copies_; }
+
+private:
+    static void note(GstDebugCategory *category, GstDebugLevel, const gchar *, const gchar *, gint, GObject *,
+                     GstDebugMessage *message, gpointer data) noexcept
+    {
+        auto *self = static_cast<LibavCopies *>(data);
+        if (g_strcmp0(gst_debug_category_get_name(category), "libav") == 0 &&
+            g_strcmp0(gst_debug_message_get(message), "get output buffer") == 0)
+            ++self->copies_;
+    }
+
+    std::atomic<int> copies_{0};
+};
 
 class Libav : public testing::Test {
 protected:
@@ -94,24 +131,26 @@ protected:
         std::filesystem::create_directories(folder_);
         clip_ = folder_ / "clip.mp4";
         const Pipeline make("videotestsrc num-buffers=" + std::to_string(frames) +
-                            " pattern=ball ! video/x-raw,format=I420,width=322,height=242,framerate=30/1 ! x264enc key-int-max=" +
-                            std::to_string(gop) + " bframes=0 tune=zerolatency ! h264parse ! mp4mux ! filesink location=" + clip_.string());
+                            " pattern=ball ! video/x-raw,format=I420,framerate=30/1,width=" + std::to_string(width) +
+                            ",height=" + std::to_string(height) + " ! x264enc key-int-max=" + std::to_string(gop) +
+                            " bframes=0 tune=zerolatency ! h264parse ! mp4mux ! filesink location=" + clip_.string());
         ASSERT_TRUE(make.play());
     }
     void TearDown() override { std::filesystem::remove_all(folder_); }
 
     [[nodiscard]] std::string decoder() const
     {
-        return "filesrc location=" + clip_.string() + " ! qtdemux ! h264parse ! avdec_h264 max-threads=1 name=decoder ! ";
+        return "filesrc location=" + clip_.string() +
+               " ! qtdemux ! h264parse ! avdec_h264 max-threads=1 name=decoder ! ";
     }
 
     std::filesystem::path folder_, clip_;
 };
 
-// Every decoded frame's pixels, without row padding.
+// Every decoded frame's luma; its rows have no padding at this width.
 std::vector<std::string> pixels_of(const std::string &line)
 {
-    const Pipeline pipeline(line + " ! videoconvert ! video/x-raw,format=GRAY8,width=322 ! appsink name=out sync=false");
+    const Pipeline pipeline(line + " ! videoconvert ! video/x-raw,format=GRAY8 ! appsink name=out sync=false");
     auto sink = pipeline.find("out");
     gst_element_set_state(pipeline.element.get(), GST_STATE_PLAYING);
     std::vector<std::string> out;
@@ -125,14 +164,26 @@ std::vector<std::string> pixels_of(const std::string &line)
 
 } // namespace
 
+// The control of the witness: without direct rendering libav copies every frame, and the witness sees it.
+TEST_F(Libav, WitnessSeesCopiesWhereThereAreSome)
+{
+    const Pipeline pipeline(decoder() + "hlinfer model=builtin:null ! fakesink sync=false");
+    g_object_set(pipeline.find("decoder").get(), "direct-rendering", FALSE, nullptr);
+    const LibavCopies copies;
+    ASSERT_TRUE(pipeline.play());
+    EXPECT_EQ(copies.count(), frames);
+}
+
 TEST_F(Libav, RendersIntoOurPoolFromTheSecondGop)
 {
     const Pipeline pipeline(decoder() + "hlinfer name=infer model=builtin:null ! fakesink sync=false");
+    const LibavCopies copies;
     Seen seen;
     auto pad = GstPtr<GstPad>::adopt(gst_element_get_static_pad(pipeline.find("decoder").get(), "src"));
     gst_pad_add_probe(pad.get(), GST_PAD_PROBE_TYPE_BUFFER, look, &seen, nullptr);
     ASSERT_TRUE(pipeline.play());
 
+    EXPECT_LE(copies.count(), gop) << "the decoder copies frames after the first group of pictures";
     ASSERT_EQ(seen.ours.size(), static_cast<size_t>(frames));
     for (size_t i = gop; i < seen.ours.size(); ++i)
         EXPECT_TRUE(seen.ours[i]) << "frame " << i << " is not in our pool";
