@@ -122,6 +122,27 @@ hl::Status check_owner(GstHlDownload *self, GstBuffer *buffer)
     return {};
 }
 
+void report_placement(GstHlDownload *self, const gchar *placement, const gchar *reason)
+{
+    const uint64_t bytes = gst_hl_transform_format(GST_HL_TRANSFORM(self)).bytes;
+    GstHlPlacementReport report{.placement = placement, .reason = reason, .bytes_per_frame = bytes};
+    switch (self->priv->way) {
+    case Way::Pass:
+        break;
+    case Way::Download:
+        report.cost = std::format("1 download of {} bytes a frame", bytes);
+        break;
+    case Way::Copy:
+        report.cost = std::format("1 CPU copy of {} bytes a frame", bytes);
+        report.copies = true;
+        report.suggestion = self->priv->dmabuf_out
+                                ? "downstream takes nothing but DMABuf of this layout; let it take system memory"
+                                : "downstream does not read GstVideoMeta, and these frames have padded rows";
+        break;
+    }
+    gst_hl_post_placement(GST_ELEMENT(self), report);
+}
+
 // Sets priv->way and priv->layout, and says so the first time.
 hl::Status classify(GstHlDownload *self, GstBuffer *buffer)
 {
@@ -133,7 +154,6 @@ hl::Status classify(GstHlDownload *self, GstBuffer *buffer)
     auto layout = gst_hl_buffer_layout(buffer, format.in, *gst_hl_transform_device(base));
     if (!layout)
         return std::unexpected(std::move(layout.error()));
-    GstHlPlacementReport report{.bytes_per_frame = format.bytes};
     const gchar *placement = "system";
     const gchar *reason = "foreign-memory";
     if (*layout) {
@@ -141,29 +161,18 @@ hl::Status classify(GstHlDownload *self, GstBuffer *buffer)
         placement = priv.layout.placement() == hl::Placement::Device ? "device" : "host";
         reason = "own-memory";
     }
+    priv.way = Way::Pass;
     if (*layout && priv.layout.placement() == hl::Placement::Device) {
         priv.way = Way::Download;
-        report.cost = std::format("1 download of {} bytes a frame", format.bytes);
     } else if (priv.dmabuf_out && !all_dmabuf(buffer)) {
         priv.way = Way::Copy;
         reason = "dmabuf-wanted";
-        report.suggestion = "downstream takes nothing but DMABuf, and these frames are none";
     } else if (!priv.strides_taken && !default_layout(buffer, format.out)) {
         priv.way = Way::Copy;
         reason = "strides-refused";
-        report.suggestion = "downstream does not read GstVideoMeta, and these frames have padded rows";
-    } else {
-        priv.way = Way::Pass;
     }
-    if (!gst_hl_transform_saw_frame(base, placement, reason))
-        return {};
-    report.placement = placement;
-    report.reason = reason;
-    if (priv.way == Way::Copy) {
-        report.cost = std::format("1 CPU copy of {} bytes a frame", format.bytes);
-        report.copies = true;
-    }
-    gst_hl_post_placement(GST_ELEMENT(self), report);
+    if (gst_hl_transform_saw_frame(base, placement, reason))
+        report_placement(self, placement, reason);
     return {};
 }
 

@@ -104,8 +104,9 @@ GstPtr<GstBufferPool> get_pool(GstHlUpload *self, GstPtr<GstBufferPool> GstHlUpl
 GstPtr<GstBufferPool> new_pool(GstHlUpload *self, hl::Placement placement)
 {
     auto pool = gst_hl_buffer_pool_new(gst_hl_transform_device(GST_HL_TRANSFORM(self)), placement);
-    gst_hl_allocator_set_strict(gst_hl_buffer_pool_allocator(GST_HL_BUFFER_POOL(pool.get())),
-                                settings_of(self).zero_copy == GST_HL_ZERO_COPY_REQUIRE);
+    GstHlAllocator *allocator = gst_hl_buffer_pool_allocator(GST_HL_BUFFER_POOL(pool.get()));
+    gst_hl_allocator_set_strict(allocator, settings_of(self).zero_copy == GST_HL_ZERO_COPY_REQUIRE);
+    gst_hl_allocator_set_owner(allocator, GST_ELEMENT(self));
     return pool;
 }
 
@@ -358,6 +359,9 @@ static GstFlowReturn gst_hl_upload_prepare_output_buffer(GstBaseTransform *trans
     if (auto known = classify(self, in); !known)
         return gst_hl_transform_fail(base, known.error());
     if (self->priv->input == GstHlInput::Device) {
+        // By a P2P importer, which nobody saw writing.
+        for (guint i = 0; i < gst_buffer_n_memory(in); ++i)
+            gst_hl_memory_device_written(gst_buffer_peek_memory(in, i));
         *out = in;
         return GST_FLOW_OK;
     }

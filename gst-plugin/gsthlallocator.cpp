@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "gsthlallocator.h"
 
+#include "gsthlerror.h"
 #include "gsthlstagedmap.h"
 
 #include <linux/dma-buf.h>
@@ -73,6 +74,8 @@ struct GstHlAllocatorPrivate {
     std::atomic<bool> strict = false;
     hl::CopyCounters counters;
     GstMemoryShareFunction parent_share = nullptr;
+    GWeakRef owner{};
+    std::atomic<bool> refused = false; // a map, and the owner has said so
 
     // Guards what follows. Taken around the containers only, never around device or GStreamer calls.
     std::mutex mutex;
@@ -284,15 +287,26 @@ void give_staging(GstHlAllocatorPrivate *priv, hl::OwnedMemory pages)
         priv->staging.push_back(std::move(pages));
 }
 
+void refuse_map(GstHlAllocator *self, GstMemory *memory)
+{
+    const hl::Error error{.code = hl::ErrorCode::CopyRefused,
+                          .operation = "map device frame",
+                          .device = self->priv->device->info().name,
+                          .cause = std::format("an element maps a frame in device memory for the CPU, which would move "
+                                               "{} bytes (HL_STRICT=1 or zero-copy=require)",
+                                               memory->size),
+                          .remedy = "put hldownload before the element that reads or writes the frame"};
+    GST_CAT_WARNING_OBJECT(performance_debug, self, "%s", error.details().c_str());
+    const auto owner = GstPtr<GstElement>::adopt(static_cast<GstElement *>(g_weak_ref_get(&self->priv->owner)));
+    if (owner && !self->priv->refused.exchange(true))
+        gst_hl_post_error(owner.get(), error);
+}
+
 gpointer map_device(MemoryState &state, GstMemory *memory, GstMapFlags flags)
 {
     GstHlAllocatorPrivate *priv = state.allocator->priv;
     if (priv->strict) {
-        GST_CAT_WARNING_OBJECT(
-            performance_debug, state.allocator,
-            "CPU map of device frame %p refused: strict mode (HL_STRICT=1 or zero-copy=require); put "
-            "hldownload before the element that reads it",
-            memory);
+        refuse_map(state.allocator, memory);
         return nullptr;
     }
     const uint64_t bytes = std::max<uint64_t>(state.size, memory->offset + memory->size);
@@ -435,6 +449,7 @@ static void gst_hl_allocator_finalize(GObject *object)
 {
     GstHlAllocator *self = GST_HL_ALLOCATOR(object);
     retry_releases(self);
+    g_weak_ref_clear(&self->priv->owner);
     delete self->priv;
     G_OBJECT_CLASS(gst_hl_allocator_parent_class)->finalize(object);
 }
@@ -452,6 +467,7 @@ static void gst_hl_allocator_init(GstHlAllocator *self)
     GstAllocator *allocator = GST_ALLOCATOR_CAST(self);
     self->priv = new GstHlAllocatorPrivate;
     self->priv->strict = strict_environment();
+    g_weak_ref_init(&self->priv->owner, nullptr);
     self->priv->parent_share = allocator->mem_share;
     allocator->mem_type = "HlMemory";
     allocator->mem_map_full = memory_map;
@@ -516,6 +532,11 @@ void gst_hl_allocator_drop_recycled(GstHlAllocator *self)
 void gst_hl_allocator_set_strict(GstHlAllocator *self, bool strict)
 {
     self->priv->strict = strict || strict_environment();
+}
+
+void gst_hl_allocator_set_owner(GstHlAllocator *self, GstElement *owner)
+{
+    g_weak_ref_set(&self->priv->owner, owner);
 }
 
 hl::CopyTotals gst_hl_allocator_totals(GstHlAllocator *self)

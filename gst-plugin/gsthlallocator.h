@@ -31,6 +31,9 @@ G_DECLARE_FINAL_TYPE(GstHlAllocator, gst_hl_allocator, GST, HL_ALLOCATOR, GstDma
 // Frees the recycled memories that nobody holds. Called when the layout changes and at stop.
 void gst_hl_allocator_drop_recycled(GstHlAllocator *self);
 void gst_hl_allocator_set_strict(GstHlAllocator *self, bool strict);
+// The element that posts the ERROR CopyRefused the first time strict mode refuses a map, because the element that maps
+// can only say that it could not. Held weakly.
+void gst_hl_allocator_set_owner(GstHlAllocator *self, GstElement *owner);
 // Staged CPU maps of this allocator's memories: uploads and downloads that a CPU map forced.
 [[nodiscard]] hl::CopyTotals gst_hl_allocator_totals(GstHlAllocator *self);
 

@@ -20,6 +20,7 @@ protected:
     }
     void TearDown() override
     {
+        live_pipelines.settle();
         const hl::Device::Usage after = device_->usage();
         EXPECT_EQ(after.device_bytes, before_.device_bytes);
         EXPECT_EQ(after.host_bytes, before_.host_bytes);
@@ -297,7 +298,7 @@ TEST(DownloadFaultTest, EveryFaultIsOneErrorWithItsCode)
     struct {
         const char *faults;
         const char *code;
-    } const cases[] = {{"copy:2=EIO", "HL-DMA-001"}, {"lost@copy:4", "HL-DEV-004"}, {"export:4=EMFILE", "HL-MEM-007"}};
+    } const cases[] = {{"copy:2=EIO", "HL-DMA-001"}, {"lost@copy:4", "HL-DEV-004"}, {"export:3=EMFILE", "HL-MEM-007"}};
     for (const auto &c : cases) {
         const Setenv faults("HL_SIM_FAULTS", c.faults);
         Messages messages;

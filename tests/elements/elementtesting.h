@@ -6,7 +6,10 @@
 
 #include <gst/check/gstharness.h>
 
+#include <chrono>
+#include <condition_variable>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -265,15 +268,48 @@ inline GstPtr<GstBuffer> frame_of(const GstPtr<GstBufferPool> &pool)
     return GstPtr<GstBuffer>::adopt(buffer);
 }
 
+// Counts pipelines until their memory is freed. GstBin finishes an asynchronous state change on a thread of its own,
+// which may hold the last reference: what it holds (device, descriptors) is given back only then.
+class LivePipelines {
+public:
+    void add(GstElement *pipeline)
+    {
+        const std::lock_guard lock(mutex_);
+        ++count_;
+        // g_object_finalize() frees it, the last step of all.
+        g_object_set_data_full(G_OBJECT(pipeline), "live-pipelines", this, [](gpointer data) {
+            auto *self = static_cast<LivePipelines *>(data);
+            const std::lock_guard inner(self->mutex_);
+            --self->count_;
+            self->changed_.notify_all();
+        });
+    }
+    // Waits until none is left. Messages that name a pipeline keep it.
+    void settle()
+    {
+        std::unique_lock lock(mutex_);
+        EXPECT_TRUE(changed_.wait_for(lock, std::chrono::seconds(20), [this] { return count_ == 0; }))
+            << "a pipeline is never freed";
+    }
+
+private:
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    int count_ = 0;
+};
+inline LivePipelines live_pipelines;
+
 // A pipeline of a launch line.
 class Pipeline {
 public:
     explicit Pipeline(const std::string &launch)
     {
+        live_pipelines.settle(); // what the one before held must not be found again
         GError *error = nullptr;
         pipeline_ = gst_parse_launch(launch.c_str(), &error);
         EXPECT_EQ(error, nullptr) << (error ? error->message : "");
         g_clear_error(&error);
+        live_pipelines.add(pipeline_);
         bus_ = gst_element_get_bus(pipeline_);
     }
     ~Pipeline()

@@ -19,6 +19,7 @@ protected:
     }
     void TearDown() override
     {
+        live_pipelines.settle();
         const hl::Device::Usage after = device_->usage();
         EXPECT_EQ(after.device_bytes, before_.device_bytes);
         EXPECT_EQ(after.host_bytes, before_.host_bytes);
@@ -207,6 +208,8 @@ TEST_F(UploadTest, RequireRefusesCpuMapsOfWhatComesOut)
     const auto out = h.pull();
     GstMapInfo map;
     EXPECT_FALSE(gst_buffer_map(out.get(), &map, GST_MAP_READ));
+    EXPECT_FALSE(gst_buffer_map(out.get(), &map, GST_MAP_READ));
+    EXPECT_EQ(h.messages().error_codes(), std::vector<std::string>{"HL-CPY-001"}) << "told once";
     gst_buffer_pool_set_active(pool.get(), FALSE);
 }
 
@@ -414,7 +417,7 @@ TEST(UploadFaultTest, EveryFaultIsOneErrorWithItsCode)
         const char *code;
     } const cases[] = {{"hbm-full", "HL-MEM-001"},
                        {"copy:5=EIO", "HL-DMA-001"},
-                       {"export:3=EMFILE", "HL-MEM-007"},
+                       {"export:2=EMFILE", "HL-MEM-007"},
                        {"lost@copy:4", "HL-DEV-004"}};
     for (const auto &c : cases) {
         const Setenv faults("HL_SIM_FAULTS", c.faults);
