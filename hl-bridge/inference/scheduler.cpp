@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <condition_variable>
 #include <cstring>
 #include <format>
@@ -18,6 +19,9 @@ namespace hl {
 namespace {
 
 constexpr unsigned max_in_flight = 64;
+
+// How long a stopping stream waits for its last jobs, so that most leave nothing behind; slower ones end on their own.
+constexpr std::chrono::milliseconds tidy_stop{50};
 
 uint64_t frame_bytes(const FrameFormat &format) noexcept
 {
@@ -120,11 +124,12 @@ public:
     void detach_all() noexcept;
     void advance(Slot &slot, Completion completion) noexcept;
 
-    // True once no job is under way and no callback is left in here; the core may then be destroyed.
-    [[nodiscard]] bool idle() const noexcept
+    // Waits, as long as given, until no job is under way and no callback is left in here; TRUE if so: the core may then
+    // be destroyed.
+    [[nodiscard]] bool wait_idle_for(std::chrono::milliseconds limit) noexcept
     {
-        const std::lock_guard lock(mutex_);
-        return active_ == 0;
+        std::unique_lock lock(mutex_);
+        return changed_.wait_until(lock, Clock::now() + limit, [this] { return active_ == 0; });
     }
     void wait_idle() noexcept
     {
@@ -402,7 +407,7 @@ public:
     ~StreamScheduler() override
     {
         core_->detach_all();
-        if (core_->idle())
+        if (core_->wait_idle_for(tidy_stop))
             return;
         SchedulerCore *const busy = core_.release();
         try {

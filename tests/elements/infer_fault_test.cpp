@@ -3,6 +3,7 @@
 #include "infer_fixture.h"
 
 #include <chrono>
+#include <thread>
 
 namespace {
 
@@ -21,6 +22,15 @@ BusError one_error(const std::string &faults, const std::string &properties = ""
     for (size_t i = 1; i < errors.size(); ++i)
         ADD_FAILURE() << "and from " << errors[i].source << ": " << errors[i].text;
     return errors.empty() ? BusError{} : errors.front();
+}
+
+// The thread of the last jobs lets the device go; nothing else may hold it.
+bool let_go(const std::weak_ptr<hl::Device> &device)
+{
+    const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (!device.expired() && std::chrono::steady_clock::now() < limit)
+        std::this_thread::yield();
+    return device.expired();
 }
 
 } // namespace
@@ -90,6 +100,41 @@ TEST_F(InferTest, LosingTheDeviceBetweenFramesIsOneError)
     EXPECT_FALSE(line.wait());
     line.set(GST_STATE_READY);
     EXPECT_EQ(line.errors().size(), 1u);
+}
+
+TEST_F(InferTest, ALossGivesEveryFrameAndTheDeviceBack)
+{
+    Latch freed;
+    std::weak_ptr<hl::Device> alive;
+    {
+        const SimSetting setting("HL_SIM_FAULTS", "lost@submit:5");
+        Line line("appsrc name=in format=time caps=" + caps +
+                  " ! hlinfer name=infer model=builtin:demo in-flight=4 ! fakesink async=false");
+        line.set(GST_STATE_PLAYING);
+        alive = device();
+        const auto in = line.element("in");
+        for (guint i = 0; i < 8; ++i) {
+            GstBuffer *const buffer = system_frame(i, 64, 32);
+            gst_mini_object_weak_ref(GST_MINI_OBJECT_CAST(buffer), Latch::notify, &freed);
+            gst_app_src_push_buffer(GST_APP_SRC(in.get()), buffer);
+        }
+        EXPECT_FALSE(line.wait());
+    }
+    EXPECT_TRUE(freed.wait(8));
+    EXPECT_TRUE(let_go(alive));
+}
+
+TEST_F(InferTest, ALossGivesTheOfferedPoolBack)
+{
+    std::weak_ptr<hl::Device> alive;
+    {
+        const SimSetting setting("HL_SIM_FAULTS", "lost@submit:5");
+        Line line("videotestsrc ! " + caps + " ! hlinfer name=infer model=builtin:demo in-flight=4 ! fakesink");
+        line.set(GST_STATE_READY);
+        alive = device();
+        EXPECT_FALSE(line.run());
+    }
+    EXPECT_TRUE(let_go(alive));
 }
 
 TEST_F(InferTest, ManyFaultsAreOneError)
