@@ -182,7 +182,7 @@ TEST_F(PoolTest, VideoAlignmentGivesTheStockPoolsLayout)
             return out;
         };
         const auto ours = gst_hl_buffer_pool_new(device_, hl::Placement::Host);
-        const auto stock = GstPtr<GstBufferPool>::sink(gst_video_buffer_pool_new());
+        const auto stock = GstPtr<GstBufferPool>::adopt(gst_video_buffer_pool_new());
         EXPECT_EQ(layout_of(ours.get()), layout_of(stock.get())) << format;
     }
 }
