@@ -34,6 +34,12 @@ as_root() {
   sudo "$@"
 }
 
+# The same for a background process: $! is then the program or its sudo, which relays signals, and not a shell around it.
+exec_as_root() {
+  if is_root; then exec "$@"; fi
+  exec sudo "$@"
+}
+
 need_sudo() {
   if is_root || sudo -n true 2>/dev/null; then return; fi
   have sudo || die "this step needs root, and sudo is not installed" "run ./dev once as root, or install sudo and allow it to $(id -un)"
@@ -57,12 +63,12 @@ os_field() {
   sed -n "s/^$1=//p" "${HL_OS_RELEASE:-/etc/os-release}" 2>/dev/null | tr -d "\"'" | head -n 1
 }
 
-# run_with_progress LOG MEASURE CMD...: CMD's output goes to LOG; how far it is (what the function MEASURE prints) and what it is doing, to stderr.
+# run_with_progress LOG MEASURE CMD...: CMD runs as root, its output goes to LOG; how far it is (what the function MEASURE prints) and what it is doing, to stderr.
 run_with_progress() {
   local log=$1 measure=$2 pid status=0 start=$SECONDS tick=0
   shift 2
   : >"$log"
-  "$@" >"$log" 2>&1 </dev/null &
+  exec_as_root "$@" >"$log" 2>&1 </dev/null &
   pid=$!
   # shellcheck disable=SC2064
   trap "interrupted $pid" INT TERM
@@ -84,7 +90,7 @@ run_with_progress() {
 
 interrupted() {
   trap '' INT TERM
-  as_root kill "$1" 2>/dev/null || true
+  stop_maker || as_root kill "$1" 2>/dev/null || true
   wait "$1" || true
   die 'interrupted' 'run the same command again: it starts over cleanly'
 }

@@ -54,6 +54,10 @@ make_root() {
       "use a Debian or Ubuntu machine, or a container with Debian 13"
     is_root || need_sudo
     check_mounts
+    # A killed ./dev may leave mmdebstrap at work, which holds this lock.
+    as_root flock --nonblock "$HL_CACHE/root.maker.lock" true ||
+      { say "an abandoned set-up is still running: waiting for its end"; as_root flock "$HL_CACHE/root.maker.lock" true; }
+    rm -f "$HL_CACHE/root.maker.pid"
     remove_root "$HL_ROOT.new"        # left by an interrupted run
     check_disk
     local sources=()
@@ -125,8 +129,20 @@ build_root() {
     arguments+=("${sources[@]}")
   fi
   say "making a Debian 13 root, once: about 600 MB to download, 2 to 5 minutes"
-  run_with_progress "$log" root_progress as_root env -u TMPDIR LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin mmdebstrap "${arguments[@]}" ||
+  run_with_progress "$log" root_progress sh -c "$HL_CONTAIN" "$HL_CACHE" env -u TMPDIR LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin mmdebstrap "${arguments[@]}" ||
     { tail -n 12 "$log" >&2; remove_root "$HL_ROOT.new"; explain_apt_failure "$log" "the Debian 13 root could not be made"; }
+  rm -f "$HL_CACHE/root.maker.pid"
+}
+
+# mmdebstrap, told to stop, first finishes what it is at, and leaves its mounts if killed. So it runs in namespaces of its own: killing the process named in
+# root.maker.pid ends all of it and every mount, and root.maker.lock is held until then.
+HL_CONTAIN='echo $$ >"$0/root.maker.pid"
+  exec unshare --mount --propagation private --pid --fork --kill-child --mount-proc flock --no-fork "$0/root.maker.lock" "$@"'
+
+stop_maker() {
+  [ -s "$HL_CACHE/root.maker.pid" ] || return 1
+  as_root kill -KILL "$(cat "$HL_CACHE/root.maker.pid")"
+  rm -f "$HL_CACHE/root.maker.pid"
 }
 
 # How this host's apt reaches an archive (proxy, certificates, stale mirrors) holds for the root too.
@@ -137,7 +153,7 @@ host_apt_options() {
 # A user cannot look into every directory of root's: what du sees is enough.
 root_progress() { { du -smx "$HL_ROOT.new" 2>/dev/null || true; } | awk -v whole="$HL_ROOT_MB" '{ size = $1 } END { printf "%5d of about %d MB", size, whole }'; }
 
-# remove_root DIR: a root, finished or not. mmdebstrap mounts in a namespace of its own, so nothing can be mounted below it; --one-file-system is a second belt.
+# remove_root DIR: a root, finished or not. Nothing is mounted below it in this namespace; --one-file-system is a second belt.
 remove_root() {
   [ -e "$1" ] || return 0
   case $1 in

@@ -110,12 +110,8 @@ root_run() {   # root_run SCRIPT: in a fresh shell with ./dev's functions; sets 
     root_sources() { echo "deb http://mirror.example/debian trixie main"; }
     check_disk() { :; }
     check_mounts() { :; }
-    as_root() {
-      case "$*" in
-        *mmdebstrap*) fake_mmdebstrap "$@" ;;
-        *) "$@" ;;
-      esac
-    }
+    as_root() { "$@"; }
+    exec_as_root() { fake_mmdebstrap "$@"; }
     '"$1" 2>&1 </dev/null)
   code=$?
 }
