@@ -202,12 +202,18 @@ bool HlElementRecord::gone()
     return !GstPtr<GstElement>::adopt(static_cast<GstElement *>(g_weak_ref_get(&element_)));
 }
 
-void HlElementRecord::add_pad(const PadRef &pad)
+HlPadRecord *HlElementRecord::add_pad(const GstPad *pad)
 {
+    const bool source = GST_PAD_DIRECTION(pad) == GST_PAD_SRC;
     const std::lock_guard lock(mutex_);
-    pad->index = static_cast<unsigned>(
-        std::ranges::count_if(pads_, [&](const PadRef &other) { return other->source == pad->source; }));
-    pads_.push_back(pad);
+    const auto index = std::ranges::count_if(pads_, [&](const auto &other) { return other->source == source; });
+    pads_.push_back(std::make_unique<HlPadRecord>());
+    HlPadRecord *const out = pads_.back().get();
+    out->element = this;
+    out->name = GST_OBJECT_NAME(pad);
+    out->source = source;
+    out->index = static_cast<unsigned>(index);
+    return out;
 }
 
 void HlElementRecord::set_video(HlPadRecord &pad, const GstCaps *caps)
@@ -245,7 +251,7 @@ void HlElementRecord::arrive(HlPadRecord &pad, const HlFrameSight &frame)
 
 bool HlElementRecord::made_alike(const HlPadRecord &pad) const
 {
-    return std::ranges::any_of(pads_, [&](const PadRef &in) {
+    return std::ranges::any_of(pads_, [&](const auto &in) {
         return !in->source && in->video && in->format == pad.format && in->width == pad.width &&
                in->height == pad.height;
     });
@@ -314,7 +320,7 @@ uint64_t HlElementRecord::seen_copies() const
     if (ours_)
         return 0;
     uint64_t made = 0;
-    for (const PadRef &pad : pads_)
+    for (const auto &pad : pads_)
         made += pad->made_alike;
     return std::max(made, std::ranges::max(clues_));
 }
@@ -324,7 +330,7 @@ void HlElementRecord::report(std::vector<HlCopiesHop> &hops, bool reset)
     hl::CopyTotals totals = counted(); // before the lock: calls into the element
     const std::lock_guard lock(mutex_);
     const auto any_frames = [](bool source) {
-        return [source](const PadRef &pad) { return pad->source == source && pad->video && pad->frames > 0; };
+        return [source](const auto &pad) { return pad->source == source && pad->video && pad->frames > 0; };
     };
     const bool has_source = std::ranges::any_of(pads_, any_frames(true));
     const bool has_sink = std::ranges::any_of(pads_, any_frames(false));
@@ -338,7 +344,7 @@ void HlElementRecord::report(std::vector<HlCopiesHop> &hops, bool reset)
     }
 
     bool first = true;
-    for (const PadRef &pad : pads_) {
+    for (const auto &pad : pads_) {
         if (!any_frames(has_source)(pad))
             continue;
         HlCopiesHop hop;
@@ -367,7 +373,7 @@ void HlElementRecord::report(std::vector<HlCopiesHop> &hops, bool reset)
 
 void HlElementRecord::clear()
 {
-    for (const PadRef &pad : pads_) {
+    for (const auto &pad : pads_) {
         pad->frames = pad->bytes = pad->passed = pad->made = pad->made_alike = pad->repeated = 0;
         pad->memory = HlFrameMemory::None;
     }
@@ -400,15 +406,12 @@ PadRef HlCopiesLedger::pad_record(GstPad *pad)
     GstObject *const parent = GST_OBJECT_PARENT(pad);
     if (!parent || !GST_IS_ELEMENT(parent) || GST_IS_BIN(parent))
         return nullptr;
-    auto record = std::make_shared<HlPadRecord>();
-    record->element = element_record(GST_ELEMENT_CAST(parent));
-    record->name = GST_OBJECT_NAME(pad);
-    record->source = GST_PAD_DIRECTION(pad) == GST_PAD_SRC;
+    const ElementRef element = element_record(GST_ELEMENT_CAST(parent));
 
     const std::lock_guard lock(mutex_);
     if (auto known = kept<HlPadRecord>(pad, pad_quark()))
         return known;
-    record->element->add_pad(record);
+    const PadRef record(element, element->add_pad(pad));
     keep(pad, pad_quark(), record);
     return record;
 }
@@ -436,7 +439,7 @@ void HlCopiesLedger::entered(GstPad *pad, GstBuffer *buffer)
         return;
     if (buffer && record->video)
         record->element->arrive(*record, hl_look_at_frame(buffer));
-    thread_place().calls.push_back({record->element, pad});
+    thread_place().calls.push_back({record->element->shared_from_this(), pad});
 }
 
 void HlCopiesLedger::left(GstPad *pad)
@@ -461,8 +464,8 @@ void HlCopiesLedger::thread_of(GstPad *pad)
     auto &place = thread_place();
     if (!place.calls.empty())
         return;
-    if (const auto record = pad_record(pad); record && record->element != place.own)
-        place.own = record->element;
+    if (const auto record = pad_record(pad); record && record->element != place.own.get())
+        place.own = record->element->shared_from_this();
 }
 
 void HlCopiesLedger::thread_of(GstPad *pad, GstEvent *event)

@@ -39,9 +39,9 @@ inline constexpr size_t hl_copy_clues = 7;
 
 class HlElementRecord;
 
-// One pad that carries raw video (or any other pad, then not `video`).
+// One pad that carries raw video (or any other pad, then not `video`). Lives in its element's record.
 struct HlPadRecord {
-    std::shared_ptr<HlElementRecord> element;
+    HlElementRecord *element = nullptr;
     std::string name;
     bool source = false;  // direction
     unsigned index = 0;   // among the element's source pads
@@ -55,7 +55,7 @@ struct HlPadRecord {
 };
 
 // One element. Guarded by its own mutex.
-class HlElementRecord {
+class HlElementRecord : public std::enable_shared_from_this<HlElementRecord> {
 public:
     explicit HlElementRecord(GstElement *element);
     ~HlElementRecord();
@@ -71,7 +71,7 @@ public:
     [[nodiscard]] std::pair<gpointer, std::string> root();
     void find_root(GstElement *element);
     [[nodiscard]] bool gone(); // the element is no more
-    void add_pad(const std::shared_ptr<HlPadRecord> &pad);
+    [[nodiscard]] HlPadRecord *add_pad(const GstPad *pad);
     void set_video(HlPadRecord &pad, const GstCaps *caps);
     // Bytes of the last frame on any of its pads, 0 before the first.
     [[nodiscard]] uint64_t frame_bytes();
@@ -98,7 +98,7 @@ private:
     bool source_ = false; // has no input
     gpointer root_ = nullptr;
     std::string root_name_;
-    std::vector<std::shared_ptr<HlPadRecord>> pads_;
+    std::vector<std::unique_ptr<HlPadRecord>> pads_;
     std::vector<Arrival> arrivals_; // a ring, once full
     size_t next_arrival_ = 0;
     uint64_t frame_bytes_ = 0;
@@ -127,6 +127,7 @@ public:
     [[nodiscard]] std::vector<HlCopiesReport> remaining();
 
 private:
+    // Keeps the element's record alive.
     [[nodiscard]] std::shared_ptr<HlPadRecord> pad_record(GstPad *pad);
     [[nodiscard]] std::shared_ptr<HlElementRecord> element_record(GstElement *element);
     [[nodiscard]] HlCopiesReport report_locked(const std::pair<gpointer, std::string> &root, bool reset);

@@ -227,7 +227,7 @@ TEST_F(TensorDec, BoxesGoBackThroughTheTransform)
 TEST_F(TensorDec, NeverMapsTheFrameUnderDmabufCaps)
 {
     play({}, dmabuf_caps);
-    const auto allocator = GstPtr<GstAllocator>::sink(gst_dmabuf_allocator_new());
+    const auto allocator = GstPtr<GstAllocator>::adopt(gst_dmabuf_allocator_new());
     const int fd = ::eventfd(0, EFD_CLOEXEC);
     GstBuffer *in = gst_buffer_new();
     gst_buffer_append_memory(in, gst_dmabuf_allocator_alloc(allocator.get(), fd, frame_bytes));

@@ -1,38 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "inference/yolodecoder.h"
+#include "malloc_count.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <atomic>
 #include <cmath>
-#include <cstdlib>
 #include <limits>
-#include <new>
 #include <random>
-
-namespace {
-
-std::atomic<size_t> allocations{0};
-
-} // namespace
-
-// Counts every allocation of this program, for the test that decode() makes none.
-[[gnu::noinline]] void *operator new(size_t size)
-{
-    ++allocations;
-    if (void *p = std::malloc(size ? size : 1))
-        return p;
-    throw std::bad_alloc();
-}
-[[gnu::noinline]] void operator delete(void *p) noexcept
-{
-    std::free(p);
-}
-[[gnu::noinline]] void operator delete(void *p, size_t) noexcept
-{
-    std::free(p);
-}
 
 namespace {
 
@@ -288,9 +263,9 @@ TEST(YoloDecode, SurvivesAFullTensorWithoutAllocating)
     std::minstd_rand random(7);
     for (size_t i = 0; i < content.size(); ++i)
         content[i] = i < 4 * boxes ? static_cast<float>(random() % 640) : 0.5f + static_cast<float>(random() % 50) / 100;
-    const size_t before = allocations;
+    const hl::test::MallocCount count;
     const auto found = d.decode(content, {640, 640, {}}, {.iou_threshold = 1.f, .max_detections = 300});
-    EXPECT_EQ(allocations, before);
+    EXPECT_EQ(count.calls(), 0u);
     EXPECT_EQ(found.size(), 300u);
     EXPECT_TRUE(std::ranges::is_sorted(found, std::greater<>(), &hl::Detection::score));
 }
