@@ -51,7 +51,7 @@ struct GstHlCopiesPrivate {
 
     std::mutex output_mutex; // guards the output and what follows
     bool file_begun = false;
-    std::set<gpointer> told; // pipelines whose bus got its message in this run
+    std::set<gpointer> told;                          // pipelines whose bus got its message in this run
     GstDebugLevel performance_level = GST_LEVEL_NONE; // as the user set it
     bool logger_replaced = false;
 };
@@ -149,9 +149,9 @@ void on_pad_push_event_pre(GObject *self, GstClockTime time, GstPad *pad, GstEve
 {
     if (GST_PAD_DIRECTION(pad) != GST_PAD_SRC)
         return;
-    // Before the first frame a source's thread sends its events: from then on its maps are known for its own.
-    if (GST_EVENT_IS_SERIALIZED(event))
-        ledger_of(self).thread_of(pad, event);
+    // Every stream starts with this, before the first frame: from then on it is known whose thread this is.
+    if (GST_EVENT_TYPE(event) == GST_EVENT_STREAM_START)
+        ledger_of(self).stream_started(pad, event);
     on_pad_event(self, time, pad, event);
 }
 
@@ -346,8 +346,7 @@ static void gst_hl_copies_class_init(GstHlCopiesClass *klass)
     object->set_property = gst_hl_copies_set_property;
     object->constructed = gst_hl_copies_constructed;
     object->finalize = gst_hl_copies_finalize;
-    constexpr auto flags =
-        static_cast<GParamFlags>(G_PARAM_WRITABLE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS);
+    constexpr auto flags = static_cast<GParamFlags>(G_PARAM_WRITABLE | G_PARAM_CONSTRUCT_ONLY | G_PARAM_STATIC_STRINGS);
     g_object_class_install_property(
         object, prop_file,
         g_param_spec_string("file", "File",

@@ -35,7 +35,7 @@ struct ThreadPlace {
         GstPad *pad;
     };
     std::vector<Call> calls;
-    ElementRef own; // whose task this thread runs, as far as known
+    ElementRef own;                            // whose task this thread runs, as far as known
     guint32 stream_start = GST_SEQNUM_INVALID; // of the last one sent
 
     [[nodiscard]] HlElementRecord *current() const noexcept
@@ -65,8 +65,8 @@ HlFrameIdentity identity_by_inode(GstMemory *memory)
     if (!gst_is_fd_memory(memory))
         return 0;
     const int fd = gst_fd_memory_get_fd(memory);
-    struct stat file {};
-    struct statfs system {};
+    struct stat file{};
+    struct statfs system{};
     if (::fstat(fd, &file) != 0 || ::fstatfs(fd, &system) != 0 || system.f_type == anon_inode_fs)
         return 0;
     // Even, so that it never equals a number given below.
@@ -468,15 +468,13 @@ void HlCopiesLedger::thread_of(GstPad *pad)
         place.own = record->element->shared_from_this();
 }
 
-void HlCopiesLedger::thread_of(GstPad *pad, GstEvent *event)
+void HlCopiesLedger::stream_started(GstPad *pad, GstEvent *event)
 {
     auto &place = thread_place();
-    const bool first_sent =
-        GST_EVENT_TYPE(event) == GST_EVENT_STREAM_START && gst_event_get_seqnum(event) != place.stream_start;
-    if (first_sent)
-        place.stream_start = gst_event_get_seqnum(event);
-    if (first_sent || !place.own)
-        thread_of(pad);
+    if (gst_event_get_seqnum(event) == place.stream_start)
+        return;
+    place.stream_start = gst_event_get_seqnum(event);
+    thread_of(pad);
 }
 
 void HlCopiesLedger::staged_map(hl::CopyKind kind, uint64_t bytes)

@@ -43,9 +43,9 @@ class HlElementRecord;
 struct HlPadRecord {
     HlElementRecord *element = nullptr;
     std::string name;
-    bool source = false;  // direction
-    unsigned index = 0;   // among the element's source pads
-    bool video = false;   // carries raw video
+    bool source = false; // direction
+    unsigned index = 0;  // among the element's source pads
+    bool video = false;  // carries raw video
     std::string format;
     int width = 0, height = 0;
 
@@ -118,8 +118,8 @@ public:
     void copy_logged(GObject *object, const char *text);
     // This thread pushes a frame from `pad` with no element's chain function below: it is that element's own thread.
     void thread_of(GstPad *pad);
-    // The same for an event, before the first frame: whoever sends a stream-start first, and not those who hand it on.
-    void thread_of(GstPad *pad, GstEvent *event);
+    // The same for a stream-start: whoever sends it first on this thread, and not those who hand it on.
+    void stream_started(GstPad *pad, GstEvent *event);
 
     // What was seen of the elements under `root`; `reset` starts anew and forgets elements that are gone.
     [[nodiscard]] HlCopiesReport report(GstObject *root, bool reset);

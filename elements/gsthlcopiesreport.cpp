@@ -146,15 +146,17 @@ std::string HlCopiesReport::text() const
     const hl::CopyTotals sum = totals();
     if (const auto &back = sum[hl::CopyKind::ReadBack]; back.count > 0)
         out += std::format("frames in HBM, compute on HOST, {} bytes read back per frame\n", back.bytes / back.count);
-    out += std::format("{:{}} {:>7} {:>11} {:>7} {:>8}", "hop", name_width, "frames", "bytes each", "memory", "identity");
+    out +=
+        std::format("{:{}} {:>7} {:>11} {:>7} {:>8}", "hop", name_width, "frames", "bytes each", "memory", "identity");
     for (const auto &names : counter_names)
         out += std::format(" {:>18}", names.column);
     out += '\n';
     for (const auto &hop : hops)
-        out += std::format("{:{}} {:>7} {:>11} {:>7} {:>8}{}  {}\n", hop.element + ":" + hop.pad, name_width, hop.frames,
-                           hop.bytes_per_frame(), hop.memory, hop.identity(), counters_text(hop.totals), hop.says());
-    out += std::format("{:{}} {:>7} {:>11} {:>7} {:>8}{}\n{}\n", "total", name_width, "", "", "", "", counters_text(sum),
-                       note);
+        out +=
+            std::format("{:{}} {:>7} {:>11} {:>7} {:>8}{}  {}\n", hop.element + ":" + hop.pad, name_width, hop.frames,
+                        hop.bytes_per_frame(), hop.memory, hop.identity(), counters_text(hop.totals), hop.says());
+    out += std::format("{:{}} {:>7} {:>11} {:>7} {:>8}{}\n{}\n", "total", name_width, "", "", "", "",
+                       counters_text(sum), note);
     return out;
 }
 

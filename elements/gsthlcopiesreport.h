@@ -14,15 +14,15 @@ struct HlCopiesHop {
     std::string element; // its name
     std::string factory; // e.g. "videoconvert"
     std::string pad;
-    std::string video;  // e.g. "NV12 640x480"
-    std::string memory; // of the frames: "device", "host", "system" or "mixed"
-    bool sink = false;  // frames come in and none leave
+    std::string video;   // e.g. "NV12 640x480"
+    std::string memory;  // of the frames: "device", "host", "system" or "mixed"
+    bool sink = false;   // frames come in and none leave
     bool source = false; // no frames come in
     uint64_t frames = 0;
-    uint64_t bytes = 0;    // of all frames, as their buffers say
-    uint64_t passed = 0;   // frames that left in the memory they came in
-    uint64_t made = 0;     // frames that left in other memory
-    uint64_t repeated = 0; // frames marked as repeats of one that left before
+    uint64_t bytes = 0;       // of all frames, as their buffers say
+    uint64_t passed = 0;      // frames that left in the memory they came in
+    uint64_t made = 0;        // frames that left in other memory
+    uint64_t repeated = 0;    // frames marked as repeats of one that left before
     uint64_t seen_copies = 0; // CPU copies of a foreign element that were seen from outside; part of totals
     hl::CopyTotals totals;
 

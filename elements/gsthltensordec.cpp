@@ -236,7 +236,8 @@ hl::Status configure_decoder(GstHlTensorDec *self, const TensorKey &key)
     state.names.clear();
     for (uint32_t i = 0; i < decoder->classes(); ++i) {
         const bool named = i < state.labels.size() && !state.labels[i].empty();
-        state.names.push_back(g_quark_from_string(named ? state.labels[i].c_str() : std::format("class-{}", i).c_str()));
+        state.names.push_back(
+            g_quark_from_string(named ? state.labels[i].c_str() : std::format("class-{}", i).c_str()));
     }
     state.key = key;
     state.decoder = std::move(*decoder);
@@ -272,9 +273,9 @@ hl::Status decode_tensor(GstHlTensorDec *self, GstBuffer *buffer, const GstTenso
         return status;
     const GstHlTransformMeta *fitted = gst_hl_buffer_get_transform_meta(buffer);
     state.frame.transform = fitted ? fitted->transform : hl::FrameTransform{};
-    state.found = state.decoder->decode({reinterpret_cast<const float *>(map.data()),
-                                         state.decoder->tensor_bytes() / sizeof(float)},
-                                        state.frame, options);
+    state.found = state.decoder->decode(
+        {reinterpret_cast<const float *>(map.data()), state.decoder->tensor_bytes() / sizeof(float)}, state.frame,
+        options);
     state.decoded = true;
     ++state.frames_decoded;
     return {};
@@ -503,17 +504,18 @@ static void install_properties(GObjectClass *klass)
                                                        1.f, hl::YoloOptions{}.score_threshold, playing));
     g_object_class_install_property(
         klass, prop_iou_threshold,
-        g_param_spec_float("iou-threshold", "IoU threshold",
-                           "Of two boxes whose intersection over union is above this, the one that scores less is dropped",
-                           0.f, 1.f, hl::YoloOptions{}.iou_threshold, playing));
+        g_param_spec_float(
+            "iou-threshold", "IoU threshold",
+            "Of two boxes whose intersection over union is above this, the one that scores less is dropped", 0.f, 1.f,
+            hl::YoloOptions{}.iou_threshold, playing));
     g_object_class_install_property(klass, prop_max_detections,
                                     g_param_spec_uint("max-detections", "Maximum of detections",
                                                       "Detections reported per frame at most, the best ones", 1,
                                                       max_max_detections, default_max_detections, playing));
-    g_object_class_install_property(
-        klass, prop_class_aware_nms,
-        g_param_spec_boolean("class-aware-nms", "Class-aware NMS",
-                             "Boxes of different classes do not suppress each other", TRUE, playing));
+    g_object_class_install_property(klass, prop_class_aware_nms,
+                                    g_param_spec_boolean("class-aware-nms", "Class-aware NMS",
+                                                         "Boxes of different classes do not suppress each other", TRUE,
+                                                         playing));
 }
 
 static void gst_hl_tensor_dec_class_init(GstHlTensorDecClass *klass)

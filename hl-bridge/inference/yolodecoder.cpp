@@ -80,10 +80,10 @@ Result<YoloDecoder> YoloDecoder::configure(const TensorShape &shape, DType type,
 
     const int64_t classes = channels - box_channels;
     if (labels != 0 && std::cmp_less(labels, classes))
-        return fail(ErrorCode::LabelsInvalid, "decode YOLO tensor",
-                    std::format("{} labels are too few for the {} classes of a {} tensor", labels, classes,
-                                shape.text()),
-                    std::format("give a label file with {} lines, one per class", classes));
+        return fail(
+            ErrorCode::LabelsInvalid, "decode YOLO tensor",
+            std::format("{} labels are too few for the {} classes of a {} tensor", labels, classes, shape.text()),
+            std::format("give a label file with {} lines, one per class", classes));
 
     YoloDecoder decoder;
     decoder.classes_ = static_cast<uint32_t>(classes);

@@ -35,14 +35,14 @@ using testing::Not;
 namespace {
 
 enum class Deed {
-    Pass,      // the same buffer goes on
-    DeepCopy,  // gst_buffer_copy_deep(): new memory, and a log line that says so
-    HandCopy,  // memcpy() into a fresh buffer: new memory, silent
+    Pass,       // the same buffer goes on
+    DeepCopy,   // gst_buffer_copy_deep(): new memory, and a log line that says so
+    HandCopy,   // memcpy() into a fresh buffer: new memory, silent
     HiddenCopy, // a deep copy is made and dropped, the buffer itself goes on
-    SmallCopy, // as HiddenCopy, of a few bytes
-    Map,       // the buffer is mapped for reading and goes on
-    Stale,     // the memory of the frame before goes on a second time
-    List,      // the buffer goes on in a list
+    SmallCopy,  // as HiddenCopy, of a few bytes
+    Map,        // the buffer is mapped for reading and goes on
+    Stale,      // the memory of the frame before goes on a second time
+    List,       // the buffer goes on in a list
 };
 
 } // namespace
@@ -239,7 +239,7 @@ private:
     {
         GstMemory *memory = gst_buffer_peek_memory(GST_PAD_PROBE_INFO_BUFFER(info), 0);
         auto *self = static_cast<Witness *>(data);
-        struct stat file {};
+        struct stat file{};
         if (gst_is_fd_memory(memory) && ::fstat(gst_fd_memory_get_fd(memory), &file) == 0)
             self->seen.emplace_back(file.st_dev, file.st_ino);
         else
@@ -349,7 +349,8 @@ TEST(Copies, ASourceThatFillsFromAPictureIsAProducer)
 
 TEST(Copies, ATeeKeepsTheMemoryOnEveryBranch)
 {
-    const auto r = run(std::string(source) + "tee name=t t. ! queue ! fakesink name=one t. ! queue ! fakesink name=two");
+    const auto r =
+        run(std::string(source) + "tee name=t t. ! queue ! fakesink name=one t. ! queue ! fakesink name=two");
     for (const char *pad : {"src_0", "src_1"}) {
         EXPECT_EQ(hop(r, "t", pad)["passed"], frames) << pad;
         EXPECT_EQ(hop(r, "t", pad)["new"], 0) << pad;
@@ -426,8 +427,7 @@ TEST(Copies, TheBusGetsTheSameBeforeEos)
     std::filesystem::remove(report_path);
     const auto told = play(parse(std::string(source) + "hlupload name=up ! fakesink"));
     ASSERT_TRUE(told);
-    const GstStructure *totals =
-        gst_value_get_structure(gst_structure_get_value(told.get(), "totals"));
+    const GstStructure *totals = gst_value_get_structure(gst_structure_get_value(told.get(), "totals"));
     guint64 uploads = 0, copies = 1;
     gst_structure_get_uint64(totals, "uploads", &uploads);
     gst_structure_get_uint64(totals, "cpu-copies", &copies);
@@ -492,8 +492,9 @@ TEST(CopiesLaunch, PrintsATableAtTheEnd)
 // The tracer listens to log lines; the user, who did not ask for them, does not see them.
 TEST(CopiesLaunch, LogLinesStayAsTheUserSetThem)
 {
-    const std::string line = "videotestsrc num-buffers=3 ! capsfilter caps=video/x-raw,format=NV12,width=320,height=240 "
-                             "! tee name=t t. ! queue ! videobalance brightness=0.1 ! fakesink t. ! queue ! fakesink";
+    const std::string line =
+        "videotestsrc num-buffers=3 ! capsfilter caps=video/x-raw,format=NV12,width=320,height=240 "
+        "! tee name=t t. ! queue ! videobalance brightness=0.1 ! fakesink t. ! queue ! fakesink";
     EXPECT_THAT(launch("GST_TRACERS=hlcopies", line).error, Not(HasSubstr("GST_PERFORMANCE")));
     EXPECT_THAT(launch("GST_TRACERS=hlcopies GST_DEBUG=GST_PERFORMANCE:5", line).error, HasSubstr("GST_PERFORMANCE"));
 }

@@ -299,9 +299,9 @@ TEST_F(TensorDec, PropertiesDecideWhatIsReported)
 
 TEST_F(TensorDec, PropertiesReadBack)
 {
-    dec_ = GstPtr<GstElement>::sink(gst_element_factory_make_full(
-        "hltensordec", "labels", "some.txt", "tensor-id", "x", "score-threshold", 0.25f, "iou-threshold", 0.75f,
-        "max-detections", 7u, "class-aware-nms", FALSE, nullptr));
+    dec_ = GstPtr<GstElement>::sink(
+        gst_element_factory_make_full("hltensordec", "labels", "some.txt", "tensor-id", "x", "score-threshold", 0.25f,
+                                      "iou-threshold", 0.75f, "max-detections", 7u, "class-aware-nms", FALSE, nullptr));
     ASSERT_TRUE(dec_);
     gchar *labels = nullptr, *id = nullptr;
     gfloat score = 0, iou = 0;

@@ -51,7 +51,9 @@ void expect_refused(const hl::Result<std::vector<std::string>> &labels, const ch
 TEST_F(Labels, OnePerLineTrimmed)
 {
     EXPECT_THAT(*read("circle\n  red square\t\r\ntriangle"), ElementsAre("circle", "red square", "triangle"));
-    EXPECT_THAT(*read("\xef\xbb\xbf" "K\xc3\xa4se\n"), ElementsAre("K\xc3\xa4se"));
+    EXPECT_THAT(*read("\xef\xbb\xbf"
+                      "K\xc3\xa4se\n"),
+                ElementsAre("K\xc3\xa4se"));
 }
 
 TEST_F(Labels, AnEmptyLineKeepsItsPlaceButNotAtTheEnd)

@@ -56,9 +56,10 @@ std::vector<hl::Detection> decode(const std::vector<Box> &content, const hl::Yol
 testing::Matcher<const hl::Detection &> BoxIs(float x0, float y0, float x1, float y1)
 {
     using testing::FloatNear;
-    return testing::AllOf(
-        testing::Field(&hl::Detection::x0, FloatNear(x0, 1e-3f)), testing::Field(&hl::Detection::y0, FloatNear(y0, 1e-3f)),
-        testing::Field(&hl::Detection::x1, FloatNear(x1, 1e-3f)), testing::Field(&hl::Detection::y1, FloatNear(y1, 1e-3f)));
+    return testing::AllOf(testing::Field(&hl::Detection::x0, FloatNear(x0, 1e-3f)),
+                          testing::Field(&hl::Detection::y0, FloatNear(y0, 1e-3f)),
+                          testing::Field(&hl::Detection::x1, FloatNear(x1, 1e-3f)),
+                          testing::Field(&hl::Detection::y1, FloatNear(y1, 1e-3f)));
 }
 
 } // namespace
@@ -94,7 +95,7 @@ TEST(YoloConfigure, LabelsAllowFewerBoxesThanChannels)
 
 TEST(YoloConfigure, RefusesWhatDoesNotFitAndSaysWhatWasExpected)
 {
-    const std::vector<hl::TensorShape> bad{{84, 8400}, {2, 84, 8400}, {1, 84, -1},       {1, 0, 8400}, {1, 4, 8400},
+    const std::vector<hl::TensorShape> bad{{84, 8400}, {2, 84, 8400}, {1, 84, -1},      {1, 0, 8400}, {1, 4, 8400},
                                            {1, 84, 0}, {1, 300, 6},   {1, 84, 8400, 1}, {},           {1, 84, 1 << 21}};
     for (const auto &shape : bad) {
         const auto d = hl::YoloDecoder::configure(shape, hl::DType::Float32, 0);
@@ -177,9 +178,8 @@ TEST(YoloDecode, IouThresholdIsExclusive)
 TEST(YoloDecode, ASuppressedBoxSuppressesNobody)
 {
     // b is covered by a; c is covered by b only, so c stays.
-    const auto found = decode({{100, 100, 40, 40, {0.9f, 0.f}},
-                               {113, 100, 40, 40, {0.8f, 0.f}},
-                               {126, 100, 40, 40, {0.7f, 0.f}}});
+    const auto found =
+        decode({{100, 100, 40, 40, {0.9f, 0.f}}, {113, 100, 40, 40, {0.8f, 0.f}}, {126, 100, 40, 40, {0.7f, 0.f}}});
     ASSERT_EQ(found.size(), 2u);
     EXPECT_THAT(found[1], BoxIs(106, 80, 146, 120));
 }
@@ -244,9 +244,9 @@ TEST(YoloDecode, FindsABoxAtEveryPositionInEveryMemoryOrder)
         one.scores[name] = 0.75f;
         const auto by_channel = tensor({one}, classes, boxes, false, at);
         const auto by_box = tensor({one}, classes, boxes, true, at);
-        for (const auto found : {standard->decode(by_channel, {320, 320, {}}, {}),
-                                 transposed->decode(by_box, {320, 320, {}}, {}),
-                                 column->decode(by_box, {320, 320, {}}, {})}) {
+        for (const auto found :
+             {standard->decode(by_channel, {320, 320, {}}, {}), transposed->decode(by_box, {320, 320, {}}, {}),
+              column->decode(by_box, {320, 320, {}}, {})}) {
             ASSERT_EQ(found.size(), 1u) << at;
             ASSERT_EQ(found[0].class_index, name) << at;
             ASSERT_THAT(found[0], BoxIs(90, 90, 110, 110)) << at;
@@ -262,7 +262,8 @@ TEST(YoloDecode, SurvivesAFullTensorWithoutAllocating)
     std::vector<float> content((4 + classes) * boxes);
     std::minstd_rand random(7);
     for (size_t i = 0; i < content.size(); ++i)
-        content[i] = i < 4 * boxes ? static_cast<float>(random() % 640) : 0.5f + static_cast<float>(random() % 50) / 100;
+        content[i] =
+            i < 4 * boxes ? static_cast<float>(random() % 640) : 0.5f + static_cast<float>(random() % 50) / 100;
     const hl::test::MallocCount count;
     const auto found = d.decode(content, {640, 640, {}}, {.iou_threshold = 1.f, .max_detections = 300});
     EXPECT_EQ(count.calls(), 0u);
