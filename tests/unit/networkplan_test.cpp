@@ -145,6 +145,7 @@ TEST_F(NetworkPlanTest, ImagesThatAreNot)
         {tensor("a", DType::Float32, {3, 8, 8})},
         {tensor("a", DType::Float32, {1, 3, 8, 8, 1})},
         {tensor("a", DType::Float32, {1, 3, 100000, 8})},
+        {tensor("a", DType::Float32, {1, 3, 16384, 16384})},
         {tensor("a", DType::Float32, {})},
         {{.name = "a", .type = std::nullopt, .kind = "a sequence"}},
         {{.name = "a", .type = DType::Float32, .kind = "float32", .shape = {1, 1, 1, 1, 1, 1, 1, 1}, .rank = 9}},

@@ -137,7 +137,8 @@ Status plan_image(NetworkPlan &plan, const Network &network, const Model &model)
                                        "which could start as:\n{}",
                                        in.name, model.info_path, guess.skeleton()));
     }
-    if (s[0] != 1 || height > max_side || width > max_side || height == 0 || width == 0)
+    if (s[0] != 1 || height > max_side || width > max_side || height == 0 || width == 0 ||
+        s.elements() * dtype_size(in.type) > max_tensor_bytes)
         return refuse();
     image.width = static_cast<uint32_t>(width);
     image.height = static_cast<uint32_t>(height);
