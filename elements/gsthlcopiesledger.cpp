@@ -14,6 +14,7 @@
 #include <atomic>
 #include <bit>
 #include <cstring>
+#include <iterator>
 #include <string_view>
 
 namespace {
@@ -118,16 +119,6 @@ const char *memory_name(HlFrameMemory memory) noexcept
         break;
     }
     return "none";
-}
-
-void take_frame(HlPadRecord &pad, const HlFrameSight &frame) noexcept
-{
-    ++pad.frames;
-    pad.bytes += frame.bytes;
-    if (pad.memory == HlFrameMemory::None)
-        pad.memory = frame.memory;
-    else if (pad.memory != frame.memory)
-        pad.memory = HlFrameMemory::Mixed;
 }
 
 // A record kept as qdata: the object holds one reference.
@@ -237,11 +228,31 @@ uint64_t HlElementRecord::frame_bytes()
     return frame_bytes_;
 }
 
+uint64_t HlElementRecord::order()
+{
+    const std::lock_guard lock(mutex_);
+    return order_;
+}
+
+// With the mutex held.
+void HlElementRecord::take(HlPadRecord &pad, const HlFrameSight &frame)
+{
+    static std::atomic<uint64_t> last_order{0};
+    if (order_ == 0)
+        order_ = ++last_order;
+    frame_bytes_ = frame.bytes;
+    ++pad.frames;
+    pad.bytes += frame.bytes;
+    if (pad.memory == HlFrameMemory::None)
+        pad.memory = frame.memory;
+    else if (pad.memory != frame.memory)
+        pad.memory = HlFrameMemory::Mixed;
+}
+
 void HlElementRecord::arrive(HlPadRecord &pad, const HlFrameSight &frame)
 {
     const std::lock_guard lock(mutex_);
-    take_frame(pad, frame);
-    frame_bytes_ = frame.bytes;
+    take(pad, frame);
     if (arrivals_.size() < kept_arrivals)
         arrivals_.push_back({frame.identity, 0});
     else
@@ -262,8 +273,7 @@ bool HlElementRecord::made_alike(const HlPadRecord &pad) const
 void HlElementRecord::depart(HlPadRecord &pad, const HlFrameSight &frame)
 {
     const std::lock_guard lock(mutex_);
-    take_frame(pad, frame);
-    frame_bytes_ = frame.bytes;
+    take(pad, frame);
     const uint32_t bit = 1u << (pad.index % 32);
     bool left_before = false;
     for (size_t i = 0; i < arrivals_.size(); ++i) {
@@ -377,6 +387,7 @@ void HlElementRecord::clear()
         pad->frames = pad->bytes = pad->passed = pad->made = pad->made_alike = pad->repeated = 0;
         pad->memory = HlFrameMemory::None;
     }
+    order_ = 0;
     arrivals_.clear();
     next_arrival_ = 0;
     mapped_ = {};
@@ -517,9 +528,11 @@ HlCopiesReport HlCopiesLedger::report_locked(const std::pair<gpointer, std::stri
     HlCopiesReport out;
     out.pipeline = root.second;
     const auto under_root = [&](const ElementRef &element) { return element->root().first == root.first; };
-    for (const ElementRef &element : elements_)
-        if (under_root(element))
-            element->report(out.hops, reset);
+    std::vector<ElementRef> mine;
+    std::ranges::copy_if(elements_, std::back_inserter(mine), under_root);
+    std::ranges::stable_sort(mine, {}, [](const ElementRef &element) { return element->order(); });
+    for (const ElementRef &element : mine)
+        element->report(out.hops, reset);
     const bool any_elsewhere = std::ranges::any_of(elsewhere_.kind, [](const auto &t) { return t.count != 0; });
     if (any_elsewhere && !out.hops.empty()) {
         HlCopiesHop hop;

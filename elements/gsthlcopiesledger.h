@@ -70,6 +70,8 @@ public:
     // The outermost bin around the element (compared, never followed) and its name, as of the last find_root().
     [[nodiscard]] std::pair<gpointer, std::string> root();
     void find_root(GstElement *element);
+    // Grows in the order in which elements met their first frame; 0 before.
+    [[nodiscard]] uint64_t order();
     [[nodiscard]] bool gone(); // the element is no more
     [[nodiscard]] HlPadRecord *add_pad(const GstPad *pad);
     void set_video(HlPadRecord &pad, const GstCaps *caps);
@@ -86,6 +88,7 @@ private:
     // More than a queue holds by default (200); a frame that waits longer counts as new.
     static constexpr size_t kept_arrivals = 512;
 
+    void take(HlPadRecord &pad, const HlFrameSight &frame);
     [[nodiscard]] bool made_alike(const HlPadRecord &pad) const;
     [[nodiscard]] hl::CopyTotals counted();
     [[nodiscard]] uint64_t seen_copies() const;
@@ -102,6 +105,7 @@ private:
     std::vector<Arrival> arrivals_; // a ring, once full
     size_t next_arrival_ = 0;
     uint64_t frame_bytes_ = 0;
+    uint64_t order_ = 0;
     hl::CopyTotals mapped_;
     std::array<uint64_t, hl_copy_clues> clues_{};
 };

@@ -281,6 +281,15 @@ TEST(Copies, HopsStandInTheOrderOfTheFlow)
     for (const auto &h : r["hops"])
         names.push_back(h["element"]);
     EXPECT_THAT(names, testing::ElementsAre("source", HasSubstr("capsfilter"), "a", "b", "end"));
+
+    // hlinfer's own thread speaks before any frame comes.
+    names.clear();
+    const auto with_task =
+        run(std::string(source) + "identity name=a ! hlinfer name=infer model=builtin:null ! fakesink "
+                                  "name=end");
+    for (const auto &h : with_task["hops"])
+        names.push_back(h["element"]);
+    EXPECT_THAT(names, testing::ElementsAre("source", HasSubstr("capsfilter"), "a", "infer", "end"));
 }
 
 TEST(Copies, AForeignCopyIsOnePerFrame)
