@@ -68,7 +68,7 @@ plugin_environment() {
   eval "$dump"
   set -u
   : "${GST_REGISTRY:=$HL_BUILD/gst-registry.bin}"
-  export GST_REGISTRY HL_BUILD
+  export GST_REGISTRY HL_BUILD_DIR=$HL_BUILD
   sanitizer_environment
 }
 
