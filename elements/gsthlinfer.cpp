@@ -35,6 +35,7 @@
 #include "gsthlvideo.h"
 
 #include <atomic>
+#include <format>
 #include <memory>
 #include <string>
 #include <utility>
@@ -137,10 +138,10 @@ static void gst_hl_infer_tell_preprocessing(GstHlInfer *self, const hl::EngineIn
     if (info.preprocess != hl::PreprocessPlace::Host || compute == GST_HL_INFER_COMPUTE_HOST ||
         !gst_hl_device_get(self->priv->device.get())->info().simulated)
         return;
-    GST_ELEMENT_INFO(self, STREAM, FORMAT,
-                     ("The simulator prepares images for %s on the CPU; a Gaudi needs this folded into the network.",
-                      info.model.c_str()),
-                     (nullptr));
+    // gst-launch-1.0 prints an INFO's debug text and leaves its message out, so both say it.
+    const std::string text = std::format(
+        "the simulator prepares images for {} on the CPU; a Gaudi needs this folded into the network", info.model);
+    GST_ELEMENT_INFO(self, STREAM, FORMAT, ("%s", text.c_str()), ("%s", text.c_str()));
 }
 
 static bool gst_hl_infer_start(GstHlInfer *self)

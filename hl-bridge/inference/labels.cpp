@@ -1,19 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "inference/labels.h"
 
-#include "core/uniquefd.h"
+#include "inference/boundedfile.h"
 
-#include <glib.h>
-
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <cerrno>
+#include <algorithm>
 #include <format>
 #include <string_view>
 
 namespace hl {
-
 namespace {
 
 constexpr size_t max_labels = 65536;
@@ -21,43 +15,40 @@ constexpr size_t max_file = 4u << 20;
 constexpr std::string_view byte_order_mark = "\xef\xbb\xbf";
 constexpr std::string_view blanks = " \t\r\f\v";
 
-std::unexpected<Error> refuse(std::string cause, int sys_errno = 0)
+std::unexpected<Error> refuse(std::string cause)
 {
     return fail(ErrorCode::LabelsInvalid, "read label file", std::move(cause),
-                "give a UTF-8 text file with one label per line, in the order of the model's classes", sys_errno);
+                "give a UTF-8 text file with one label per line, in the order of the model's classes");
 }
 
-Result<std::string> read_file(const std::string &path)
+bool utf8(std::string_view text) noexcept
 {
-    // O_NONBLOCK: opening a FIFO must not wait for its writer.
-    const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-    if (!file)
-        return refuse(std::format("cannot open the label file {}", path), errno);
-    std::string text;
-    char part[4096];
-    for (;;) {
-        const ssize_t got = ::read(file.get(), part, sizeof part);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return refuse(std::format("cannot read the label file {}", path), errno);
-        if (got == 0)
-            return text;
-        text.append(part, static_cast<size_t>(got));
-        if (text.size() > max_file)
-            return refuse(std::format("the label file {} is larger than {} bytes", path, max_file));
+    for (size_t i = 0; i < text.size();) {
+        const auto c = static_cast<unsigned char>(text[i]);
+        const size_t more = c < 0x80                  ? 0
+                            : (c >= 0xc2 && c < 0xe0) ? 1
+                            : (c >= 0xe0 && c < 0xf0) ? 2
+                            : (c >= 0xf0 && c < 0xf5) ? 3
+                                                      : 4;
+        if (c == 0 || more == 4 || i + more >= text.size() + (more == 0 ? 1 : 0))
+            return false;
+        for (size_t k = 1; k <= more; ++k)
+            if ((static_cast<unsigned char>(text[i + k]) & 0xc0) != 0x80)
+                return false;
+        i += more + 1;
     }
+    return true;
 }
 
 } // namespace
 
 Result<std::vector<std::string>> read_labels(const std::string &path)
 {
-    const auto text = read_file(path);
+    const auto text =
+        read_bounded_file(path, max_file, ErrorCode::LabelsInvalid, ErrorCode::LabelsInvalid, "label file");
     if (!text)
         return std::unexpected(text.error());
-    // g_utf8_validate_len() also refuses NUL bytes.
-    if (!g_utf8_validate_len(text->data(), text->size(), nullptr))
+    if (!utf8(*text))
         return refuse(std::format("the label file {} is not UTF-8 text", path));
 
     std::string_view rest = *text;
@@ -77,7 +68,7 @@ Result<std::vector<std::string>> read_labels(const std::string &path)
     while (!labels.empty() && labels.back().empty())
         labels.pop_back();
     if (labels.empty())
-        return refuse(std::format("the label file {} names no label", path));
+        return refuse(std::format("the label file {} has no labels", path));
     return labels;
 }
 

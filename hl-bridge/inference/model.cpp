@@ -2,6 +2,7 @@
 #include "inference/model.h"
 
 #include "inference/boundedfile.h"
+#include "inference/labels.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -15,8 +16,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view builtin_prefix = "builtin:";
-constexpr size_t max_label_file = 4 * 1024 * 1024;
-constexpr size_t max_labels = 65536;
 
 std::vector<fs::path> data_dirs()
 {
@@ -86,59 +85,6 @@ fs::path info_beside(const fs::path &model)
     return present(stem) ? stem : full;
 }
 
-bool utf8(std::string_view text) noexcept
-{
-    for (size_t i = 0; i < text.size();) {
-        const auto c = static_cast<unsigned char>(text[i]);
-        const size_t more = c < 0x80                  ? 0
-                            : (c >= 0xc2 && c < 0xe0) ? 1
-                            : (c >= 0xe0 && c < 0xf0) ? 2
-                            : (c >= 0xf0 && c < 0xf5) ? 3
-                                                      : 4;
-        if (c == 0 || more == 4 || i + more >= text.size() + (more == 0 ? 1 : 0))
-            return false;
-        for (size_t k = 1; k <= more; ++k)
-            if ((static_cast<unsigned char>(text[i + k]) & 0xc0) != 0x80)
-                return false;
-        i += more + 1;
-    }
-    return true;
-}
-
-// One label per line, trimmed; empty lines keep their place (a class without a name) except at the end.
-Result<std::vector<std::string>> load_labels(const std::string &path)
-{
-    auto text =
-        read_bounded_file(path, max_label_file, ErrorCode::LabelsInvalid, ErrorCode::LabelsInvalid, "label file");
-    if (!text)
-        return std::unexpected(text.error());
-    const std::string remedy = "give a text file in UTF-8 with one label per line, in the order of the model's classes";
-    if (!utf8(*text))
-        return fail(ErrorCode::LabelsInvalid, "read label file", std::format("{} is not a text file in UTF-8", path),
-                    remedy);
-    std::string_view rest = *text;
-    if (rest.starts_with("\xef\xbb\xbf"))
-        rest.remove_prefix(3);
-    std::vector<std::string> labels;
-    while (!rest.empty()) {
-        const size_t end = std::min(rest.find('\n'), rest.size());
-        std::string_view line = rest.substr(0, end);
-        rest.remove_prefix(std::min(end + 1, rest.size()));
-        const size_t first = line.find_first_not_of(" \t\r");
-        line = first == std::string_view::npos ? std::string_view{}
-                                               : line.substr(first, line.find_last_not_of(" \t\r") - first + 1);
-        labels.emplace_back(line);
-        if (labels.size() > max_labels)
-            return fail(ErrorCode::LabelsInvalid, "read label file",
-                        std::format("{} has more than {} lines", path, max_labels), remedy);
-    }
-    while (!labels.empty() && labels.back().empty())
-        labels.pop_back();
-    if (labels.empty())
-        return fail(ErrorCode::LabelsInvalid, "read label file", std::format("{} has no labels", path), remedy);
-    return labels;
-}
-
 Status check_network_file(const fs::path &path)
 {
     std::error_code error;
@@ -194,7 +140,7 @@ Result<Model> Model::load(std::string_view reference, std::string_view info_path
                     std::format("{} describes a model but is none", model.info_path),
                     "give the .onnx file it describes");
     if (model.info && !model.info->labels.empty()) {
-        auto labels = load_labels(model.info->labels);
+        auto labels = read_labels(model.info->labels);
         if (!labels)
             return std::unexpected(labels.error());
         model.labels = std::move(*labels);

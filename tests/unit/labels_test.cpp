@@ -43,7 +43,7 @@ void expect_refused(const hl::Result<std::vector<std::string>> &labels, const ch
     ASSERT_FALSE(labels) << why;
     EXPECT_EQ(labels.error().code, hl::ErrorCode::LabelsInvalid);
     EXPECT_THAT(labels.error().cause, AllOf(HasSubstr(why), HasSubstr("labels.txt")));
-    EXPECT_THAT(labels.error().remedy, HasSubstr("one label per line"));
+    EXPECT_FALSE(labels.error().remedy.empty());
 }
 
 } // namespace
@@ -65,19 +65,19 @@ TEST_F(Labels, RefusesWhatIsNoLabelFile)
 {
     expect_refused(hl::read_labels(path()), "cannot open");
     EXPECT_EQ(hl::read_labels(path()).error().sys_errno, ENOENT);
-    expect_refused(read(""), "names no label");
-    expect_refused(read(" \n\n"), "names no label");
+    expect_refused(read(""), "has no labels");
+    expect_refused(read(" \n\n"), "has no labels");
     expect_refused(read("a\n\xff\xfe"), "not UTF-8");
     expect_refused(read(std::string_view("a\0b", 3)), "not UTF-8");
     expect_refused(read(std::string(70000, '\n') + "x"), "more than 65536 lines");
-    expect_refused(read(std::string((4u << 20) + 1, 'x')), "larger than");
+    expect_refused(read(std::string((4u << 20) + 1, 'x')), "has at most");
     std::filesystem::remove(path());
     std::filesystem::create_directory(path());
-    expect_refused(hl::read_labels(path()), "cannot read");
+    expect_refused(hl::read_labels(path()), "is a directory");
 }
 
 TEST_F(Labels, AFifoWithoutAWriterDoesNotHang)
 {
     ASSERT_EQ(::mkfifo(path().c_str(), 0600), 0);
-    expect_refused(hl::read_labels(path()), "names no label");
+    expect_refused(hl::read_labels(path()), "is a special file");
 }
