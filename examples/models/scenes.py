@@ -317,32 +317,34 @@ class Scene:
         return best, edge, 0.1 if best_distance < 110 else 0.0
 
     def _make_sprites(self, rng, track):
-        w, h = self.width, self.height
-        sprites = []
+        h, sprites = self.height, []
         for _ in range(rng.integers(2, 7)):
             label = LABELS[rng.integers(len(LABELS))]
             radius = 0.5 * h * math.exp(rng.uniform(math.log(0.09), math.log(0.40)))
-            sprite = min((self._candidate(rng, label, track, radius, sprites) for _ in range(6)), key=lambda c: c[0])[1]
-            sprites.append(sprite)
+            sprites.append(self._with_room(rng, label, SHAPES[label], label, track, radius, 70, sprites))
             track += 1
         for _ in range(rng.integers(0, 5)):
             kind = list(DISTRACTORS)[rng.integers(len(DISTRACTORS))]
             radius = 0.5 * h * rng.uniform(0.08, 0.3)
-            sprite = _Sprite(rng, kind, DISTRACTORS[kind], None, None, radius, w, h, self._tone(rng, 50))
+            sprite = self._with_room(rng, kind, DISTRACTORS[kind], None, None, radius, 50, sprites)
             # Behind the objects as a rule, now and then in front of some.
             sprites.insert(0 if rng.random() < 0.75 else rng.integers(len(sprites) + 1), sprite)
         return sprites
 
-    def _candidate(self, rng, label, track, radius, others):
-        """An object and how much it overlaps the others over the scene's life."""
-        sprite = _Sprite(rng, label, SHAPES[label], label, track, radius, self.width, self.height, self._tone(rng, 70))
-        cost = 0.0
-        for t in np.linspace(0, SECONDS_PER_SCENE, 9):
-            x, y = sprite.centre(t)
-            for other in others:
-                ox, oy = other.centre(t)
-                cost += max(0.0, radius + other.radius - math.hypot(x - ox, y - oy))
-        return cost, sprite
+    def _with_room(self, rng, kind, polygon, label, track, radius, contrast, others, tries=6):
+        """Of several random sprites, the one that overlaps the others least over the scene's life."""
+        best = None
+        for _ in range(tries):
+            sprite = _Sprite(rng, kind, polygon, label, track, radius, self.width, self.height, self._tone(rng, contrast))
+            cost = 0.0
+            for t in np.linspace(0, SECONDS_PER_SCENE, 9):
+                x, y = sprite.centre(t)
+                for other in others:
+                    ox, oy = other.centre(t)
+                    cost += max(0.0, radius + other.radius - math.hypot(x - ox, y - oy))
+            if best is None or cost < best[0]:
+                best = cost, sprite
+        return best[1]
 
     def _paste(self, canvas, t):
         """Draws all sprites in order and measures what is left to see of each."""
