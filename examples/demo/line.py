@@ -29,7 +29,7 @@ def run(source, target, device, window):
     begin = time.monotonic()
     pipeline.set_state(Gst.State.PLAYING)
     try:
-        _wait(pipeline)
+        _wait(pipeline, detections)
         seconds = time.monotonic() - begin
         stats = pipeline.get_by_name("infer").get_property("stats")
     finally:
@@ -45,14 +45,18 @@ def run(source, target, device, window):
     }
 
 
-def _wait(pipeline):
-    """Until EOS; prints what the elements have to say on the way."""
+def _wait(pipeline, frames):
+    """Until EOS; prints what the elements have to say on the way. A line in which no frame moves for a minute is given up."""
     bus = pipeline.get_bus()
+    seen = -1
     wanted = Gst.MessageType.EOS | Gst.MessageType.ERROR | Gst.MessageType.WARNING | Gst.MessageType.INFO
     while True:
         message = bus.timed_pop_filtered(60 * Gst.SECOND, wanted)
         if message is None:
-            raise RuntimeError("the line stands still: no message for 60 s")
+            if len(frames) == seen:
+                raise RuntimeError(f"the line stands still: no message and no frame for 60 s, after {seen} frames")
+            seen = len(frames)
+            continue
         if message.type == Gst.MessageType.EOS:
             return
         if message.type == Gst.MessageType.ERROR:
