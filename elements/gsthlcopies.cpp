@@ -24,9 +24,8 @@
 #include "gsthlcopiesledger.h"
 
 #include <atomic>
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
+#include <fstream>
 #include <memory>
 #include <set>
 #include <string>
@@ -94,11 +93,10 @@ void write_report(GstHlCopiesPrivate *priv, const HlCopiesReport &report)
         return;
     }
     const bool append = priv->format == Format::Text && priv->file_begun;
-    std::FILE *out = std::fopen(priv->file.c_str(), append ? "ae" : "we");
-    const bool written = out && std::fputs(text.c_str(), out) >= 0;
-    const bool closed = out && std::fclose(out) == 0;
-    if (!written || !closed)
-        g_printerr("hlcopies: cannot write %s: %s\n", priv->file.c_str(), std::strerror(errno));
+    std::ofstream out(priv->file, append ? std::ios::app : std::ios::trunc);
+    if (!(out << text) || !out.flush())
+        g_printerr("hlcopies: cannot write %s; check the path, its permissions and the room on its disk\n",
+                   priv->file.c_str());
     priv->file_begun = true;
 }
 

@@ -10,23 +10,8 @@ using namespace hltest;
 
 namespace {
 
-class DownloadTest : public testing::Test {
+class DownloadTest : public LineTest {
 protected:
-    void SetUp() override
-    {
-        device_ = open_sim();
-        before_ = device_->usage();
-        descriptors_ = open_descriptors();
-    }
-    void TearDown() override
-    {
-        live_pipelines.settle();
-        const hl::Device::Usage after = device_->usage();
-        EXPECT_EQ(after.device_bytes, before_.device_bytes);
-        EXPECT_EQ(after.host_bytes, before_.host_bytes);
-        EXPECT_EQ(open_descriptors(), descriptors_);
-    }
-
     // A frame in this placement, from a pool of its own that the buffer outlives.
     GstPtr<GstBuffer> frame(const std::string &caps, hl::Placement placement, bool padded = false)
     {
@@ -58,9 +43,6 @@ protected:
         device_write(*device_, memory, bytes);
     }
 
-    std::shared_ptr<hl::Device> device_;
-    hl::Device::Usage before_;
-    size_t descriptors_ = 0;
 };
 
 TEST_F(DownloadTest, DeviceFramesComeToHostPagesByOneDma)

@@ -353,4 +353,14 @@ private:
     GstBus *bus_ = nullptr;
 };
 
+// The same for a test that runs pipelines, which let go of their last frames on threads of their own.
+class LineTest : public DeviceTest {
+protected:
+    void TearDown() override
+    {
+        live_pipelines.settle();
+        DeviceTest::TearDown();
+    }
+};
+
 } // namespace hltest

@@ -145,4 +145,26 @@ private:
     std::shared_ptr<hl::Device> real_;
 };
 
+// A test on a simulated device that must leave no memory and no descriptor behind.
+class DeviceTest : public testing::Test {
+protected:
+    void SetUp() override
+    {
+        device_ = open_sim();
+        before_ = device_->usage();
+        descriptors_ = open_descriptors();
+    }
+    void TearDown() override
+    {
+        const hl::Device::Usage after = device_->usage();
+        EXPECT_EQ(after.device_bytes, before_.device_bytes);
+        EXPECT_EQ(after.host_bytes, before_.host_bytes);
+        EXPECT_EQ(open_descriptors(), descriptors_);
+    }
+
+    std::shared_ptr<hl::Device> device_;
+    hl::Device::Usage before_;
+    size_t descriptors_ = 0;
+};
+
 } // namespace hltest

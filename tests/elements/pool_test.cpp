@@ -26,22 +26,8 @@ GstPtr<GstCaps> system_caps(const char *format, int width, int height)
                        .c_str());
 }
 
-class PoolTest : public testing::Test {
+class PoolTest : public DeviceTest {
 protected:
-    void SetUp() override
-    {
-        device_ = open_sim();
-        before_ = device_->usage();
-        descriptors_ = open_descriptors();
-    }
-    void TearDown() override
-    {
-        const hl::Device::Usage after = device_->usage();
-        EXPECT_EQ(after.device_bytes, before_.device_bytes);
-        EXPECT_EQ(after.host_bytes, before_.host_bytes);
-        EXPECT_EQ(open_descriptors(), descriptors_);
-    }
-
     // An active pool.
     GstPtr<GstBufferPool> pool(GstCaps *caps, hl::Placement placement = hl::Placement::Device, guint size = 0,
                                guint min = 0, guint max = 0)
@@ -63,9 +49,6 @@ protected:
         pool.reset();
     }
 
-    std::shared_ptr<hl::Device> device_;
-    hl::Device::Usage before_;
-    size_t descriptors_ = 0;
 };
 
 TEST_F(PoolTest, FramesHaveGStreamersDefaultLayoutUnderBothCapsFeatures)
