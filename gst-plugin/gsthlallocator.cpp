@@ -1,32 +1,27 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "gsthlallocator.h"
 
-#include "gsthlerror.h"
+#include "gsthlcpumaps.h"
 #include "gsthlstagedmap.h"
 
 #include <linux/dma-buf.h>
-#include <sys/ioctl.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <deque>
-#include <format>
 #include <mutex>
 #include <utility>
 #include <vector>
 
 GST_DEBUG_CATEGORY_STATIC(hl_allocator_debug);
 #define GST_CAT_DEFAULT hl_allocator_debug
-GST_DEBUG_CATEGORY_STATIC(performance_debug);
 
 namespace {
 
 // v4l2src queues a memory's maxsize while the driver's sizeimage, which may exceed the frame, never reaches the pool.
 constexpr gsize slack = 4096;
 constexpr std::chrono::milliseconds reader_timeout{500};
-
-std::atomic<GstHlMapObserver> map_observer{nullptr};
 
 // What a root memory is to the device. Lives in the memory's qdata; its destroy notify runs before GstAllocator::free,
 // with the descriptor still open, so it only moves the state to the allocator's `dying` list.
@@ -53,12 +48,6 @@ gsize maxsize_for(gsize size)
     return hl::round_to_export_page(size + slack);
 }
 
-bool strict_environment()
-{
-    const gchar *value = g_getenv("HL_STRICT");
-    return value && *value && std::strcmp(value, "0") != 0;
-}
-
 GstMemory *root_of(GstMemory *memory)
 {
     while (memory->parent)
@@ -71,18 +60,14 @@ GstMemory *root_of(GstMemory *memory)
 struct GstHlAllocatorPrivate {
     std::shared_ptr<hl::Device> device;
     hl::Placement placement = hl::Placement::Host;
-    std::atomic<bool> strict = false;
-    hl::CopyCounters counters;
+    std::unique_ptr<GstHlCpuMaps> maps;
     GstMemoryShareFunction parent_share = nullptr;
-    GWeakRef owner{};
-    std::atomic<bool> refused = false; // a map, and the owner has said so
 
     // Guards what follows. Taken around the containers only, never around device or GStreamer calls.
     std::mutex mutex;
-    std::deque<GstMemory *> recycled;     // one reference each; they do not hold the allocator
-    std::vector<MemoryState *> dying;     // between qdata's destroy notify and free(); owned
-    std::vector<hl::Memory> unreleased;   // refused by the device because somebody holds a dup of the descriptor
-    std::vector<hl::OwnedMemory> staging; // pinned pages for staged maps, at rest
+    std::deque<GstMemory *> recycled;   // one reference each; they do not hold the allocator
+    std::vector<MemoryState *> dying;   // between qdata's destroy notify and free(); owned
+    std::vector<hl::Memory> unreleased; // refused by the device because somebody holds a dup of the descriptor
     uint64_t epoch = 0;
 };
 
@@ -92,8 +77,7 @@ struct _GstHlAllocator {
 };
 
 G_DEFINE_FINAL_TYPE_WITH_CODE(GstHlAllocator, gst_hl_allocator, GST_TYPE_DMABUF_ALLOCATOR,
-                              GST_DEBUG_CATEGORY_INIT(hl_allocator_debug, "hlallocator", 0, "Frames in Gaudi memory");
-                              GST_DEBUG_CATEGORY_GET(performance_debug, "GST_PERFORMANCE"))
+                              GST_DEBUG_CATEGORY_INIT(hl_allocator_debug, "hlallocator", 0, "Frames in Gaudi memory"))
 
 namespace {
 
@@ -236,111 +220,18 @@ hl::Result<GstMemory *> alloc_new(GstHlAllocator *self, gsize size)
 
 // --- CPU maps ---
 
-void sync_cpu_access(GstHlAllocator *self, GstMemory *memory, GstMapFlags flags, guint64 when)
-{
-    if (!self->priv->device->info().udmabuf)
-        return; // a plain memfd is coherent by itself
-    dma_buf_sync sync{.flags = when};
-    if (flags & GST_MAP_READ)
-        sync.flags |= DMA_BUF_SYNC_READ;
-    if (flags & GST_MAP_WRITE)
-        sync.flags |= DMA_BUF_SYNC_WRITE;
-    int result;
-    do
-        result = ioctl(gst_fd_memory_get_fd(memory), DMA_BUF_IOCTL_SYNC, &sync);
-    while (result < 0 && (errno == EINTR || errno == EAGAIN));
-    if (result < 0)
-        GST_WARNING_OBJECT(self, "DMA_BUF_IOCTL_SYNC of %p: %s", memory, g_strerror(errno));
-}
-
-void count_staged(MemoryState &state, hl::CopyKind kind, uint64_t bytes)
-{
-    state.allocator->priv->counters.add(kind, bytes);
-    GST_CAT_LOG_OBJECT(performance_debug, state.allocator,
-                       "CPU map of device frame %p: %s of %" G_GUINT64_FORMAT " bytes", state.root,
-                       hl::copy_kind_name(kind).data(), guint64{bytes});
-    if (const GstHlMapObserver observer = map_observer.load(std::memory_order_acquire))
-        observer(state.root, kind, bytes);
-}
-
-hl::Result<hl::OwnedMemory> take_staging(GstHlAllocatorPrivate *priv, uint64_t bytes)
-{
-    {
-        const std::lock_guard lock(priv->mutex);
-        const auto at = std::ranges::find_if(priv->staging, [=](const hl::OwnedMemory &pages) {
-            return pages.get().size >= bytes && pages.get().generation == priv->device->generation();
-        });
-        if (at != priv->staging.end()) {
-            hl::OwnedMemory out = std::move(*at);
-            priv->staging.erase(at);
-            return out;
-        }
-    }
-    return hl::OwnedMemory::allocate(priv->device, bytes, hl::Placement::Host);
-}
-
-void give_staging(GstHlAllocatorPrivate *priv, hl::OwnedMemory pages)
-{
-    constexpr size_t kept = 4;
-    const std::lock_guard lock(priv->mutex);
-    if (priv->staging.size() < kept)
-        priv->staging.push_back(std::move(pages));
-}
-
-void refuse_map(GstHlAllocator *self, GstMemory *memory)
-{
-    const hl::Error error{.code = hl::ErrorCode::CopyRefused,
-                          .operation = "map device frame",
-                          .device = self->priv->device->info().name,
-                          .cause = std::format("an element maps a frame in device memory for the CPU, which would move "
-                                               "{} bytes (HL_STRICT=1 or zero-copy=require)",
-                                               memory->size),
-                          .remedy = "put hldownload before the element that reads or writes the frame"};
-    GST_CAT_WARNING_OBJECT(performance_debug, self, "%s", error.details().c_str());
-    const auto owner = GstPtr<GstElement>::adopt(static_cast<GstElement *>(g_weak_ref_get(&self->priv->owner)));
-    if (owner && !self->priv->refused.exchange(true))
-        gst_hl_post_error(owner.get(), error);
-}
-
-gpointer map_device(MemoryState &state, GstMemory *memory, GstMapFlags flags)
-{
-    GstHlAllocatorPrivate *priv = state.allocator->priv;
-    if (priv->strict) {
-        refuse_map(state.allocator, memory);
-        return nullptr;
-    }
-    const uint64_t bytes = std::max<uint64_t>(state.size, memory->offset + memory->size);
-    auto data = state.staged.map(
-        priv->device, state.memory.part(0, bytes), flags & GST_MAP_READ, flags & GST_MAP_WRITE,
-        [=](uint64_t size) { return take_staging(priv, size); },
-        [&](uint64_t moved) { count_staged(state, hl::CopyKind::Download, moved); });
-    if (!data) {
-        GST_ERROR_OBJECT(state.allocator, "CPU map of device frame %p: %s", memory, data.error().details().c_str());
-        return nullptr;
-    }
-    return *data;
-}
-
-void unmap_device(MemoryState &state)
-{
-    GstHlAllocatorPrivate *priv = state.allocator->priv;
-    auto done = state.staged.unmap(
-        priv->device, [=](hl::OwnedMemory pages) { give_staging(priv, std::move(pages)); },
-        [&](uint64_t moved) { count_staged(state, hl::CopyKind::Upload, moved); });
-    if (!done)
-        GST_ERROR_OBJECT(state.allocator, "what the CPU wrote to device frame %p is lost: %s", state.root,
-                         done.error().details().c_str());
-}
-
 // Also called for sub-memories: core adds the memory's offset to what is returned, so it is the root's first byte.
 gpointer memory_map(GstMemory *memory, GstMapInfo *info, gsize)
 {
     MemoryState *state = state_of(memory);
     if (!state)
         return nullptr;
-    if (state->memory.placement == hl::Placement::Device)
-        return map_device(*state, memory, info->flags);
-    sync_cpu_access(state->allocator, memory, info->flags, DMA_BUF_SYNC_START);
+    GstHlCpuMaps &maps = *state->allocator->priv->maps;
+    if (state->memory.placement == hl::Placement::Device) {
+        const uint64_t bytes = std::max<uint64_t>(state->size, memory->offset + memory->size);
+        return maps.map_device(state->staged, state->root, state->memory.part(0, bytes), info->flags);
+    }
+    maps.sync_host(memory, info->flags, DMA_BUF_SYNC_START);
     return state->host.data();
 }
 
@@ -349,10 +240,11 @@ void memory_unmap(GstMemory *memory, GstMapInfo *info)
     MemoryState *state = state_of(memory);
     if (!state)
         return;
+    GstHlCpuMaps &maps = *state->allocator->priv->maps;
     if (state->memory.placement == hl::Placement::Device)
-        unmap_device(*state);
+        maps.unmap_device(state->staged, state->root);
     else
-        sync_cpu_access(state->allocator, memory, info->flags, DMA_BUF_SYNC_END);
+        maps.sync_host(memory, info->flags, DMA_BUF_SYNC_END);
 }
 
 // --- copies ---
@@ -365,7 +257,7 @@ hl::Status copy_bytes(GstHlAllocator *self, GstMemory *from, gsize offset, gsize
     MemoryState *target = state_of(to);
     if (self->priv->placement == hl::Placement::Host) {
         std::memcpy(target->host.data(), state_of(from)->host.data() + from->offset + offset, size);
-        self->priv->counters.add(hl::CopyKind::CpuCopy, size);
+        self->priv->maps->count(hl::CopyKind::CpuCopy, size);
         return {};
     }
     const hl::CopyRegion region{
@@ -449,7 +341,6 @@ static void gst_hl_allocator_finalize(GObject *object)
 {
     GstHlAllocator *self = GST_HL_ALLOCATOR(object);
     retry_releases(self);
-    g_weak_ref_clear(&self->priv->owner);
     delete self->priv;
     G_OBJECT_CLASS(gst_hl_allocator_parent_class)->finalize(object);
 }
@@ -466,8 +357,6 @@ static void gst_hl_allocator_init(GstHlAllocator *self)
 {
     GstAllocator *allocator = GST_ALLOCATOR_CAST(self);
     self->priv = new GstHlAllocatorPrivate;
-    self->priv->strict = strict_environment();
-    g_weak_ref_init(&self->priv->owner, nullptr);
     self->priv->parent_share = allocator->mem_share;
     allocator->mem_type = "HlMemory";
     allocator->mem_map_full = memory_map;
@@ -480,6 +369,7 @@ static void gst_hl_allocator_init(GstHlAllocator *self)
 GstPtr<GstHlAllocator> gst_hl_allocator_new(std::shared_ptr<hl::Device> device, hl::Placement placement)
 {
     auto self = GstPtr<GstHlAllocator>::sink(GST_HL_ALLOCATOR(g_object_new(GST_TYPE_HL_ALLOCATOR, nullptr)));
+    self->priv->maps = std::make_unique<GstHlCpuMaps>(GST_OBJECT(self.get()), device);
     self->priv->device = std::move(device);
     self->priv->placement = placement;
     return self;
@@ -519,29 +409,28 @@ hl::Result<GstPtr<GstMemory>> gst_hl_allocator_alloc_memory(GstHlAllocator *self
 void gst_hl_allocator_drop_recycled(GstHlAllocator *self)
 {
     std::deque<GstMemory *> resting;
-    std::vector<hl::OwnedMemory> staging;
     {
         const std::lock_guard lock(self->priv->mutex);
         ++self->priv->epoch; // memories in use now are freed, not recycled, when they come back
         resting.swap(self->priv->recycled);
-        staging.swap(self->priv->staging);
     }
+    self->priv->maps->drop_pages();
     free_recycled(self, resting);
 }
 
 void gst_hl_allocator_set_strict(GstHlAllocator *self, bool strict)
 {
-    self->priv->strict = strict || strict_environment();
+    self->priv->maps->set_strict(strict);
 }
 
 void gst_hl_allocator_set_owner(GstHlAllocator *self, GstElement *owner)
 {
-    g_weak_ref_set(&self->priv->owner, owner);
+    self->priv->maps->set_reporter(owner);
 }
 
 hl::CopyTotals gst_hl_allocator_totals(GstHlAllocator *self)
 {
-    return self->priv->counters.totals();
+    return self->priv->maps->totals();
 }
 
 bool gst_is_hl_memory(GstMemory *memory)
@@ -595,9 +484,4 @@ hl::Status gst_hl_memory_make_reusable(GstMemory *memory)
     else
         forbid_recycling(memory);
     return result;
-}
-
-void gst_hl_set_map_observer(GstHlMapObserver observer) noexcept
-{
-    map_observer.store(observer, std::memory_order_release);
 }
