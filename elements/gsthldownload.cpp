@@ -31,6 +31,7 @@
 #include "gsthldownload.h"
 
 #include "gsthlbufferpool.h"
+#include "gsthlcaps.h"
 #include "gsthlframe.h"
 #include "gsthlplacement.h"
 #include "gsthlptr.h"
@@ -206,8 +207,8 @@ hl::Status fill(GstHlDownload *self, GstBuffer *in, GstBuffer *out)
 static GstCaps *gst_hl_download_transform_caps(GstBaseTransform *, GstPadDirection direction, GstCaps *caps,
                                                GstCaps *filter)
 {
-    GstCaps *first = direction == GST_PAD_SINK ? gst_hl_caps_as_system(caps) : gst_hl_caps_as_dmabuf(caps);
-    GstCaps *second = direction == GST_PAD_SINK ? gst_hl_caps_as_dmabuf(caps) : gst_hl_caps_as_system(caps);
+    GstCaps *first = direction == GST_PAD_SINK ? gst_hl_caps_to_system(caps) : gst_hl_caps_to_dmabuf(caps);
+    GstCaps *second = direction == GST_PAD_SINK ? gst_hl_caps_to_dmabuf(caps) : gst_hl_caps_to_system(caps);
     gst_caps_append(first, second);
     if (!filter)
         return first;
@@ -317,8 +318,8 @@ static void gst_hl_download_class_init(GstHlDownloadClass *klass)
     gst_element_class_set_static_metadata(element_class, "Gaudi downloader", "Filter/Converter/Video/Hardware",
                                           "Brings video frames from Intel Gaudi memory to host pages by DMA",
                                           "gst-habana");
-    gst_hl_transform_add_template(element_class, "sink", GST_PAD_SINK, gst_hl_video_caps);
-    gst_hl_transform_add_template(element_class, "src", GST_PAD_SRC, gst_hl_video_caps);
+    gst_hl_transform_add_template(element_class, "sink", GST_PAD_SINK, gst_hl_video_caps());
+    gst_hl_transform_add_template(element_class, "src", GST_PAD_SRC, gst_hl_video_caps());
 
     GstBaseTransformClass *trans_class = GST_BASE_TRANSFORM_CLASS(klass);
     trans_class->transform_caps = gst_hl_download_transform_caps;

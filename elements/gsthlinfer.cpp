@@ -27,12 +27,12 @@
  */
 #include "gsthlinfer.h"
 
+#include "gsthlcaps.h"
 #include "gsthlcounted.h"
 #include "gsthldevice.h"
 #include "gsthlerror.h"
 #include "gsthlinferproperties.h"
 #include "gsthlinferstream.h"
-#include "gsthlvideo.h"
 
 #include <atomic>
 #include <format>
@@ -548,7 +548,7 @@ static void gst_hl_infer_class_init(GstHlInferClass *klass)
     gst_element_class_set_static_metadata(element_class, "Gaudi inference", "Filter/Analyzer/Video/Hardware",
                                           "Infers on video frames in Intel Gaudi memory and attaches the tensors",
                                           "gst-habana");
-    const GstPtr<GstCaps> caps = GstPtr<GstCaps>::adopt(gst_caps_from_string(gst_hl_video_caps));
+    const GstPtr<GstCaps> caps = GstPtr<GstCaps>::adopt(gst_caps_from_string(gst_hl_video_caps()));
     gst_element_class_add_pad_template(element_class,
                                        gst_pad_template_new("sink", GST_PAD_SINK, GST_PAD_ALWAYS, caps.get()));
     gst_element_class_add_pad_template(element_class,

@@ -3,6 +3,7 @@
 
 #include "gsthlallocator.h"
 #include "gsthlbufferpool.h"
+#include "gsthlcaps.h"
 #include "gsthlcounted.h"
 #include "gsthlvideo.h"
 #include "inference/memoryresolver.h"

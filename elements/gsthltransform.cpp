@@ -2,6 +2,7 @@
 #include "gsthltransform.h"
 
 #include "gsthlbufferpool.h"
+#include "gsthlcaps.h"
 #include "gsthlcounted.h"
 #include "gsthldevice.h"
 #include "gsthlerror.h"

@@ -31,6 +31,7 @@
 #include "gsthlupload.h"
 
 #include "gsthlbufferpool.h"
+#include "gsthlcaps.h"
 #include "gsthlerror.h"
 #include "gsthlframe.h"
 #include "gsthlplacement.h"
@@ -283,9 +284,9 @@ static void gst_hl_upload_get_property(GObject *object, guint id, GValue *value,
 static GstCaps *gst_hl_upload_transform_caps(GstBaseTransform *, GstPadDirection direction, GstCaps *caps,
                                              GstCaps *filter)
 {
-    GstCaps *out = gst_hl_caps_as_dmabuf(caps);
+    GstCaps *out = gst_hl_caps_to_dmabuf(caps);
     if (direction == GST_PAD_SRC)
-        gst_caps_append(out, gst_hl_caps_as_system(caps));
+        gst_caps_append(out, gst_hl_caps_to_system(caps));
     if (!filter)
         return out;
     GstCaps *filtered = gst_caps_intersect_full(filter, out, GST_CAPS_INTERSECT_FIRST);
@@ -439,8 +440,8 @@ static void gst_hl_upload_class_init(GstHlUploadClass *klass)
                                           "Brings video frames into Intel Gaudi memory, by DMA where the producer uses "
                                           "the offered pool",
                                           "gst-habana");
-    gst_hl_transform_add_template(element_class, "sink", GST_PAD_SINK, gst_hl_video_caps);
-    gst_hl_transform_add_template(element_class, "src", GST_PAD_SRC, gst_hl_video_caps_dmabuf);
+    gst_hl_transform_add_template(element_class, "sink", GST_PAD_SINK, gst_hl_video_caps());
+    gst_hl_transform_add_template(element_class, "src", GST_PAD_SRC, gst_hl_video_caps_dmabuf());
 
     GstBaseTransformClass *trans_class = GST_BASE_TRANSFORM_CLASS(klass);
     trans_class->transform_caps = gst_hl_upload_transform_caps;

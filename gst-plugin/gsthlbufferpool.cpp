@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "gsthlbufferpool.h"
 
-#include "gsthlvideo.h"
+#include "gsthlcaps.h"
 
 #include <algorithm>
 #include <format>

@@ -12,24 +12,6 @@
 #include <array>
 #include <optional>
 
-// The caps our sink and source pads take, DMABuf first: "video/x-raw(memory:DMABuf), format=DMA_DRM, drm-format={...};
-// video/x-raw, format={...}". Static storage.
-extern const char *const gst_hl_video_caps;        // both structures
-extern const char *const gst_hl_video_caps_dmabuf; // the first alone
-extern const char *const gst_hl_video_caps_system; // the second alone
-
-// The one way from fixed caps to a video info: real format, strides and size also under linear DMA_DRM caps, where
-// gst_video_info_from_caps() gives size 0. FALSE for what we do not take.
-[[nodiscard]] bool gst_hl_video_info_from_caps(const GstCaps *caps, GstVideoInfo *info);
-[[nodiscard]] bool gst_hl_caps_are_dmabuf(const GstCaps *caps);
-// The same video under the other memory feature, fixed; transfer full. `caps` must be fixed and ours.
-[[nodiscard]] GstCaps *gst_hl_caps_to_dmabuf(const GstCaps *caps);
-[[nodiscard]] GstCaps *gst_hl_caps_to_system(const GstCaps *caps);
-// For caps negotiation: every structure of any caps (lists and ranges included) moved to the other memory feature;
-// what has no linear equal there is left out. Other fields are kept. transfer full.
-[[nodiscard]] GstCaps *gst_hl_caps_as_dmabuf(const GstCaps *caps);
-[[nodiscard]] GstCaps *gst_hl_caps_as_system(const GstCaps *caps);
-
 // Errors: FormatUnsupported.
 [[nodiscard]] hl::Result<hl::FrameFormat> gst_hl_frame_format(const GstVideoInfo &info);
 

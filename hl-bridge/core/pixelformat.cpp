@@ -18,6 +18,15 @@ constexpr std::array formats{
 };
 static_assert(formats.size() == pixel_formats, "one row per PixelFormat, in its order");
 
+template <class Key>
+std::optional<PixelFormat> find_format(const Key &key, Key PixelFormatInfo::*member) noexcept
+{
+    const auto row = std::ranges::find(formats, key, member);
+    if (row == formats.end())
+        return std::nullopt;
+    return row->format;
+}
+
 } // namespace
 
 const PixelFormatInfo &pixel_format_info(PixelFormat format) noexcept
@@ -27,10 +36,12 @@ const PixelFormatInfo &pixel_format_info(PixelFormat format) noexcept
 
 std::optional<PixelFormat> pixel_format_from_name(std::string_view name) noexcept
 {
-    const auto row = std::ranges::find(formats, name, &PixelFormatInfo::name);
-    if (row == formats.end())
-        return std::nullopt;
-    return row->format;
+    return find_format(name, &PixelFormatInfo::name);
+}
+
+std::optional<PixelFormat> pixel_format_from_fourcc(uint32_t fourcc) noexcept
+{
+    return find_format(fourcc, &PixelFormatInfo::fourcc);
 }
 
 } // namespace hl

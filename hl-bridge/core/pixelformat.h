@@ -7,7 +7,7 @@
 
 namespace hl {
 
-// Pixel layouts the bridge understands. Names are GStreamer's; drm_fourcc() gives DRM's.
+// Pixel layouts the bridge understands. Names are GStreamer's.
 enum class PixelFormat : uint8_t { NV12, I420, RGB, BGRx };
 inline constexpr size_t pixel_formats = 4;
 
@@ -32,5 +32,6 @@ struct PixelFormatInfo {
 // The description of a format. Static storage.
 [[nodiscard]] const PixelFormatInfo &pixel_format_info(PixelFormat format) noexcept;
 [[nodiscard]] std::optional<PixelFormat> pixel_format_from_name(std::string_view name) noexcept;
+[[nodiscard]] std::optional<PixelFormat> pixel_format_from_fourcc(uint32_t fourcc) noexcept;
 
 } // namespace hl

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "replaysrc.h"
 
-#include "gsthlvideo.h"
+#include "gsthlcaps.h"
 
 #include <gst/video/video.h>
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+#include "gsthlcaps.h"
 #include "gsthlvideo.h"
 
 #include "backends/sim/simcontrol.h"
@@ -28,14 +29,14 @@ const std::string size_fields = ",width=62,height=31,framerate=30/1";
 
 TEST(CapsTest, TemplatesParseAndNameTheSameFormats)
 {
-    const auto dmabuf = caps_of(gst_hl_video_caps_dmabuf);
-    const auto system = caps_of(gst_hl_video_caps_system);
-    const auto both = caps_of(gst_hl_video_caps);
+    const auto dmabuf = caps_of(gst_hl_video_caps_dmabuf());
+    const auto system = caps_of(gst_hl_video_caps_system());
+    const auto both = caps_of(gst_hl_video_caps());
     ASSERT_EQ(gst_caps_get_size(both.get()), 2u);
     EXPECT_TRUE(gst_hl_caps_are_dmabuf(both.get())) << "DMABuf is listed first";
     EXPECT_FALSE(gst_hl_caps_are_dmabuf(system.get()));
-    const auto to_dmabuf = GstPtr<GstCaps>::adopt(gst_hl_caps_as_dmabuf(system.get()));
-    const auto to_system = GstPtr<GstCaps>::adopt(gst_hl_caps_as_system(dmabuf.get()));
+    const auto to_dmabuf = GstPtr<GstCaps>::adopt(gst_hl_caps_to_dmabuf(system.get()));
+    const auto to_system = GstPtr<GstCaps>::adopt(gst_hl_caps_to_system(dmabuf.get()));
     EXPECT_TRUE(gst_caps_is_equal(to_dmabuf.get(), dmabuf.get()));
     EXPECT_TRUE(gst_caps_is_equal(to_system.get(), system.get()));
 }
@@ -90,15 +91,15 @@ TEST(CapsTest, NegotiationDropsWhatHasNoLinearEqual)
 {
     const auto offered = caps_of("video/x-raw(memory:DMABuf),format=DMA_DRM,drm-format={NV12:0x0100000000000002,XR24,"
                                  "R8};video/x-raw(memory:GLMemory),format=RGBA;video/x-raw,format={GRAY8,NV12}");
-    const auto system = GstPtr<GstCaps>::adopt(gst_hl_caps_as_system(offered.get()));
+    const auto system = GstPtr<GstCaps>::adopt(gst_hl_caps_to_system(offered.get()));
     EXPECT_TRUE(gst_caps_is_equal(system.get(), caps_of("video/x-raw,format={BGRx,NV12}").get()) ||
                 gst_caps_is_equal(system.get(), caps_of("video/x-raw,format=BGRx;video/x-raw,format=NV12").get()))
         << GCharPtr(gst_caps_to_string(system.get())).get();
     const auto nothing =
-        GstPtr<GstCaps>::adopt(gst_hl_caps_as_dmabuf(caps_of("video/x-raw,format={GRAY8,Y42B}").get()));
+        GstPtr<GstCaps>::adopt(gst_hl_caps_to_dmabuf(caps_of("video/x-raw,format={GRAY8,Y42B}").get()));
     EXPECT_TRUE(gst_caps_is_empty(nothing.get()));
-    const auto any = GstPtr<GstCaps>::adopt(gst_hl_caps_as_dmabuf(GstPtr<GstCaps>::adopt(gst_caps_new_any()).get()));
-    EXPECT_TRUE(gst_caps_is_equal(any.get(), caps_of(gst_hl_video_caps_dmabuf).get()));
+    const auto any = GstPtr<GstCaps>::adopt(gst_hl_caps_to_dmabuf(GstPtr<GstCaps>::adopt(gst_caps_new_any()).get()));
+    EXPECT_TRUE(gst_caps_is_equal(any.get(), caps_of(gst_hl_video_caps_dmabuf()).get()));
 }
 
 TEST(CapsTest, ColorimetryReachesTheFrameFormat)

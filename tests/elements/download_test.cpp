@@ -82,9 +82,9 @@ TEST_F(DownloadTest, SystemCapsWinWhereTheyAreTaken)
         std::string downstream;
         std::string expected;
     } const cases[] = {
-        {gst_hl_video_caps_dmabuf + std::string(";") + gst_hl_video_caps_system, system},
-        {gst_hl_video_caps_system, system},
-        {gst_hl_video_caps_dmabuf, dmabuf},
+        {gst_hl_video_caps_dmabuf() + std::string(";") + gst_hl_video_caps_system(), system},
+        {gst_hl_video_caps_system(), system},
+        {gst_hl_video_caps_dmabuf(), dmabuf},
     };
     for (const auto &c : cases) {
         for (const std::string &in : {dmabuf, system}) {
@@ -119,7 +119,7 @@ TEST_F(DownloadTest, ForeignFramesAreCopiedWhereOnlyDmabufIsTaken)
 {
     const std::string caps = system_caps("NV12", 61, 31);
     Harness h("hldownload device=sim");
-    h.sink_caps(gst_hl_video_caps_dmabuf);
+    h.sink_caps(gst_hl_video_caps_dmabuf());
     h.src_caps(caps);
     const Picture what = picture(caps, 2);
     ASSERT_EQ(h.push(foreign_frame(caps, what)), GST_FLOW_OK);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
+#include "gsthlcaps.h"
 #include "gsthlvideo.h"
 #include "memorytesting.h"
 

@@ -3,8 +3,8 @@
 
 #include "backends/sim/simcontrol.h"
 #include "gsthlbufferpool.h"
+#include "gsthlcaps.h"
 #include "gsthltransformmeta.h"
-#include "gsthlvideo.h"
 
 #include <gst/analytics/analytics.h>
 

@@ -2,7 +2,7 @@
 #include "gsthlbufferpool.h"
 
 #include "backends/sim/simcontrol.h"
-#include "gsthlvideo.h"
+#include "gsthlcaps.h"
 #include "memorytesting.h"
 
 #include <gst/allocators/gstdmabuf.h>
