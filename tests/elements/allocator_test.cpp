@@ -16,21 +16,8 @@ namespace {
 
 constexpr gsize frame_bytes = 50000;
 
-class AllocatorTest : public testing::Test {
+class AllocatorTest : public DeviceTest {
 protected:
-    void SetUp() override
-    {
-        device_ = open_sim();
-        before_ = device_->usage();
-    }
-    void TearDown() override
-    {
-        const hl::Device::Usage after = device_->usage();
-        EXPECT_EQ(after.device_bytes, before_.device_bytes);
-        EXPECT_EQ(after.host_bytes, before_.host_bytes);
-        EXPECT_EQ(after.exports_open, before_.exports_open);
-    }
-
     GstPtr<GstHlAllocator> allocator(hl::Placement placement) { return gst_hl_allocator_new(device_, placement); }
     static GstPtr<GstMemory> alloc(const GstPtr<GstHlAllocator> &from, gsize size = frame_bytes)
     {
@@ -60,9 +47,6 @@ protected:
         gst_memory_unmap(memory, &map);
         return true;
     }
-
-    std::shared_ptr<hl::Device> device_;
-    hl::Device::Usage before_;
 };
 
 TEST_F(AllocatorTest, MemoriesAreDmabufsOfExactSizeWithSlack)

@@ -247,36 +247,55 @@ TEST_F(InferTest, PausesWithAFullLineAndGoesOn)
     EXPECT_EQ(field(line.stats(), "frames"), 30u);
 }
 
+namespace {
+
+// What the process holds of a device.
+class Holdings {
+public:
+    explicit Holdings(std::shared_ptr<hl::Device> device) : device_(std::move(device)) {}
+    void remember()
+    {
+        descriptors_ = open_descriptors();
+        usage_ = device_->usage();
+    }
+    void expect_same() const
+    {
+        EXPECT_EQ(open_descriptors(), descriptors_);
+        const hl::Device::Usage now = device_->usage();
+        EXPECT_EQ(now.device_bytes, usage_.device_bytes);
+        EXPECT_EQ(now.host_bytes, usage_.host_bytes);
+        EXPECT_EQ(now.exports_open, usage_.exports_open);
+    }
+
+private:
+    std::shared_ptr<hl::Device> device_;
+    size_t descriptors_ = 0;
+    hl::Device::Usage usage_;
+};
+
+} // namespace
+
 TEST_F(InferTest, CyclesLeaveNothingBehind)
 {
-    const auto sim = device();
+    Holdings holdings(device());
     Line line("videotestsrc ! capsfilter name=caps caps=video/x-raw,format=NV12,width=64,height=32 ! "
               "hlinfer name=infer model=builtin:null ! fakesink name=out");
     line.set(GST_STATE_READY);
-    size_t descriptors = 0;
-    hl::Device::Usage before;
     for (int i = 0; i < 205; ++i) {
         line.set(GST_STATE_PLAYING);
         ASSERT_EQ(line.settle(), GST_STATE_CHANGE_SUCCESS);
         line.set(GST_STATE_READY);
         ASSERT_EQ(line.settle(), GST_STATE_CHANGE_SUCCESS);
-        if (i == 4) {
-            descriptors = open_descriptors();
-            before = sim->usage();
-        }
+        if (i == 4)
+            holdings.remember();
     }
-    EXPECT_EQ(open_descriptors(), descriptors);
-    EXPECT_EQ(sim->usage().device_bytes, before.device_bytes);
-    EXPECT_EQ(sim->usage().host_bytes, before.host_bytes);
-    EXPECT_EQ(sim->usage().exports_open, before.exports_open);
+    holdings.expect_same();
 }
 
 TEST_F(InferTest, CapsChangesLeaveNothingBehind)
 {
-    const auto sim = device();
+    Holdings holdings(device());
     const HarnessPtr h = infer_harness("model=builtin:demo");
-    size_t descriptors = 0;
-    hl::Device::Usage before;
     for (int i = 0; i < 204; ++i) {
         const int width = i % 2 ? 64 : 128;
         gst_harness_set_src_caps(h.get(), video_caps("NV12", width, 32));
@@ -295,13 +314,8 @@ TEST_F(InferTest, CapsChangesLeaveNothingBehind)
         ASSERT_EQ(gst_harness_push(h.get(), system_frame(static_cast<guint>(i), width, 32)), GST_FLOW_OK);
         gst_buffer_unref(gst_harness_pull(h.get()));
         gst_buffer_pool_set_active(pool.get(), FALSE);
-        if (i == 3) {
-            descriptors = open_descriptors();
-            before = sim->usage();
-        }
+        if (i == 3)
+            holdings.remember();
     }
-    EXPECT_EQ(open_descriptors(), descriptors);
-    EXPECT_EQ(sim->usage().device_bytes, before.device_bytes);
-    EXPECT_EQ(sim->usage().host_bytes, before.host_bytes);
-    EXPECT_EQ(sim->usage().exports_open, before.exports_open);
+    holdings.expect_same();
 }

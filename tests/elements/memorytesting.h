@@ -159,6 +159,7 @@ protected:
         const hl::Device::Usage after = device_->usage();
         EXPECT_EQ(after.device_bytes, before_.device_bytes);
         EXPECT_EQ(after.host_bytes, before_.host_bytes);
+        EXPECT_EQ(after.exports_open, before_.exports_open);
         EXPECT_EQ(open_descriptors(), descriptors_);
     }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "inference/scheduler.h"
+#include "manualdevice.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +9,6 @@
 #include <deque>
 #include <functional>
 #include <future>
-#include <map>
 #include <mutex>
 #include <new>
 #include <thread>
@@ -16,151 +16,14 @@
 
 namespace {
 
-using hl::Completion;
-using hl::CompletionListener;
 using hl::CopyKind;
 using hl::ErrorCode;
 using hl::Placement;
+using hl::test::FakeDevice;
+using hl::test::FakeEngine;
 
 thread_local bool count_allocations = false;
 thread_local uint64_t allocations = 0;
-
-// Requests accepted by a fake and not yet completed. A test completes them by hand, in any order, on any thread.
-template <class Request>
-class Pending {
-public:
-    void add(const Request &request, CompletionListener &listener)
-    {
-        const std::lock_guard lock(mutex_);
-        entries_[count_++ % entries_.size()] = {request, &listener};
-    }
-    [[nodiscard]] size_t size() const
-    {
-        const std::lock_guard lock(mutex_);
-        return count_;
-    }
-    [[nodiscard]] Request at(size_t i) const
-    {
-        const std::lock_guard lock(mutex_);
-        return entries_[i].request;
-    }
-    void complete(size_t i, hl::Status status = {}, hl::Clock::time_point started = {},
-                  hl::Clock::time_point finished = {})
-    {
-        Entry entry;
-        {
-            const std::lock_guard lock(mutex_);
-            entry = entries_[i];
-        }
-        entry.listener->completed(
-            {.id = entry.request.id, .status = std::move(status), .started = started, .finished = finished});
-    }
-    void clear()
-    {
-        const std::lock_guard lock(mutex_);
-        count_ = 0;
-    }
-
-private:
-    struct Entry {
-        Request request;
-        CompletionListener *listener = nullptr;
-    };
-    mutable std::mutex mutex_;
-    std::array<Entry, 64> entries_;
-    size_t count_ = 0;
-};
-
-// A device whose DMA only moves when told to. Host memory is plain vectors.
-class FakeDevice : public hl::Device {
-public:
-    const hl::DeviceInfo &info() const noexcept override { return info_; }
-    uint32_t generation() const noexcept override { return generation_; }
-    bool lost() const noexcept override { return false; }
-    hl::Status recover() override { return {}; }
-    hl::Result<hl::Memory> allocate(uint64_t size, Placement placement) override
-    {
-        if (allocate_fails)
-            return hl::fail(ErrorCode::MemoryFull, "allocate", "full");
-        const std::lock_guard lock(mutex_);
-        const uint64_t handle = ++handles_;
-        memory_[handle].resize(size);
-        return hl::Memory{id(), generation_, handle, 0, size, placement};
-    }
-    hl::Status release(const hl::Memory &memory) override
-    {
-        const std::lock_guard lock(mutex_);
-        memory_.erase(memory.handle);
-        return {};
-    }
-    hl::Result<hl::UniqueFd> export_dmabuf(const hl::Memory &) override { return hl::UniqueFd(); }
-    hl::Result<hl::Memory> resolve_dmabuf(int) override { return hl::Memory{}; }
-    hl::Result<std::span<std::byte>> host_span(const hl::Memory &memory) override
-    {
-        const std::lock_guard lock(mutex_);
-        return std::span(memory_.at(memory.handle));
-    }
-    hl::Status submit(std::span<const hl::CopyRequest> requests, CompletionListener &listener) override
-    {
-        if (submit_fails)
-            return hl::fail(ErrorCode::CopyFailed, "copy", "refused");
-        copies.add(requests[0], listener);
-        return {};
-    }
-    hl::Status flush_inbound_writes() override
-    {
-        ++flushes;
-        return {};
-    }
-    hl::Result<std::shared_ptr<hl::Engine>> create_engine(const hl::Model &, const hl::EngineOptions &) override
-    {
-        return hl::fail(ErrorCode::Internal, "", "");
-    }
-    Usage usage() const override { return {}; }
-
-    [[nodiscard]] size_t live() const
-    {
-        const std::lock_guard lock(mutex_);
-        return memory_.size();
-    }
-
-    bool allocate_fails = false, submit_fails = false;
-    int flushes = 0;
-    Pending<hl::CopyRequest> copies;
-
-private:
-    hl::DeviceInfo info_;
-    uint32_t generation_ = 1;
-    mutable std::mutex mutex_;
-    uint64_t handles_ = 0;
-    std::map<uint64_t, std::vector<std::byte>> memory_;
-};
-
-class FakeEngine : public hl::Engine {
-public:
-    const hl::EngineInfo &info() const noexcept override { return info_; }
-    hl::Result<hl::FrameTransform> configure(const hl::FrameFormat &) override { return hl::FrameTransform{2, 2, 0, 0}; }
-    hl::Status submit(std::span<const hl::InferRequest> requests, CompletionListener &listener) override
-    {
-        if (submit_fails)
-            return hl::fail(ErrorCode::SubmitFailed, "submit", "refused");
-        requests_seen.add(requests[0], listener);
-        if (inline_completion)
-            listener.completed({.id = requests[0].id, .status = {}});
-        return {};
-    }
-
-    ~FakeEngine() override
-    {
-        if (destroyed)
-            destroyed->set_value(std::this_thread::get_id());
-    }
-
-    hl::EngineInfo info_;
-    std::promise<std::thread::id> *destroyed = nullptr;
-    bool submit_fails = false, inline_completion = false;
-    Pending<hl::InferRequest> requests_seen;
-};
 
 struct Listener : hl::JobListener {
     void job_finished(hl::JobResult result) noexcept override

@@ -14,6 +14,8 @@
 
 using hl::ErrorCode;
 using hl::Placement;
+using hl::test::copy;
+using hl::test::Record;
 using hl::test::Setting;
 using namespace std::chrono_literals;
 
@@ -27,37 +29,15 @@ hl::CopyRequest request(const hl::Memory &from, const hl::Memory &to, uint64_t i
     return out;
 }
 
-// Keeps what it is told, in order, and whether two calls ever overlapped.
-class Record final : public hl::CompletionListener {
-public:
-    void completed(hl::Completion completion) noexcept override
-    {
-        overlapped_ = overlapped_ || inside_.exchange(true);
-        const std::lock_guard lock(mutex_);
-        ends_.push_back(std::move(completion));
-        inside_ = false;
-        changed_.notify_all();
-    }
-    std::vector<hl::Completion> wait(size_t count)
-    {
-        std::unique_lock lock(mutex_);
-        changed_.wait(lock, [&] { return ends_.size() >= count; });
-        return ends_;
-    }
-    size_t count()
-    {
-        const std::lock_guard lock(mutex_);
-        return ends_.size();
-    }
-    [[nodiscard]] bool overlapped() const { return overlapped_; }
-
-private:
-    std::mutex mutex_;
-    std::condition_variable changed_;
-    std::vector<hl::Completion> ends_;
-    std::atomic<bool> inside_{false};
-    std::atomic<bool> overlapped_{false};
-};
+// Between memories that go with the device.
+hl::CopyRequest upload_of_fresh_pages(hl::Device &device)
+{
+    const auto host = device.allocate(4096, Placement::Host);
+    const auto hbm = device.allocate(4096, Placement::Device);
+    EXPECT_OK(host);
+    EXPECT_OK(hbm);
+    return host && hbm ? request(*host, *hbm) : hl::CopyRequest{};
+}
 
 class SimDma : public ::testing::Test {
 protected:
@@ -76,8 +56,7 @@ TEST_F(SimDma, MovesRowsOfSeveralPlanesAndNothingElse)
 {
     hl::test::fill(device, *host, 1);
     hl::test::fill(device, *back, 2);
-    const hl::CopyRegion all{.source = *back, .target = *hbm, .row_bytes = 4 * 4096};
-    ASSERT_OK(device->copy({&all, 1}));
+    ASSERT_OK(copy(device, *back, *hbm, 4 * 4096));
     // Two planes into a frame with other strides, around a poisoned margin.
     const hl::CopyRegion planes[] = {
         {.source = *host, .target = *hbm, .source_offset = 10, .target_offset = 100, .source_stride = 64,
@@ -86,8 +65,7 @@ TEST_F(SimDma, MovesRowsOfSeveralPlanesAndNothingElse)
          .target_stride = 32, .row_bytes = 32, .rows = 10},
     };
     ASSERT_OK(device->copy(planes));
-    const hl::CopyRegion down{.source = *hbm, .target = *back, .row_bytes = 4 * 4096};
-    ASSERT_OK(device->copy({&down, 1}));
+    ASSERT_OK(copy(device, *hbm, *back, 4 * 4096));
 
     std::vector<std::byte> expected(4 * 4096);
     for (size_t i = 0; i < expected.size(); ++i)
@@ -103,12 +81,9 @@ TEST_F(SimDma, MovesRowsOfSeveralPlanesAndNothingElse)
 TEST_F(SimDma, OffsetsAreRelativeToTheMemory)
 {
     hl::test::fill(device, *host, 1);
-    const hl::CopyRegion up{.source = host->part(4096, 4096), .target = hbm->part(8192, 4096), .row_bytes = 4096};
-    const hl::CopyRegion across{.source = hbm->part(8192, 4096), .target = *hbm2, .row_bytes = 4096};
-    const hl::CopyRegion down{.source = *hbm2, .target = *back, .row_bytes = 4096};
-    ASSERT_OK(device->copy({&up, 1}));
-    ASSERT_OK(device->copy({&across, 1}));
-    ASSERT_OK(device->copy({&down, 1}));
+    ASSERT_OK(copy(device, host->part(4096, 4096), hbm->part(8192, 4096), 4096));
+    ASSERT_OK(copy(device, hbm->part(8192, 4096), *hbm2, 4096));
+    ASSERT_OK(copy(device, *hbm2, *back, 4096));
     EXPECT_EQ((*device->host_span(*back))[17], hl::test::pattern(1, 4096 + 17));
 }
 
@@ -248,36 +223,31 @@ TEST_F(SimDma, AListenerMaySubmit)
 
 TEST_F(SimDma, DeadlinesEndRequests)
 {
-    const hl::CopyRegion region{.source = *host, .target = *hbm, .row_bytes = 4096};
-    const auto late = device->copy({&region, 1}, hl::Clock::now() - 1s);
+    const auto late = copy(device, *host, *hbm, 4096, hl::Clock::now() - 1s);
     ASSERT_CODE(late, ErrorCode::CopyTimeout);
     EXPECT_EQ(late.error().sys_errno, ETIMEDOUT);
     const hl::sim::DmaGate gate(*device);
-    EXPECT_CODE(device->copy({&region, 1}, hl::Clock::now() + 5ms), ErrorCode::CopyTimeout);
+    EXPECT_CODE(copy(device, *host, *hbm, 4096, hl::Clock::now() + 5ms), ErrorCode::CopyTimeout);
 }
 
 TEST_F(SimDma, ATimedOutCopyMovesNothing)
 {
     hl::test::fill(device, *host, 1);
     hl::test::fill(device, *back, 2);
-    const hl::CopyRegion mark{.source = *back, .target = *hbm, .row_bytes = 4 * 4096};
-    ASSERT_OK(device->copy({&mark, 1}));
-    const hl::CopyRegion late{.source = *host, .target = *hbm, .row_bytes = 4 * 4096};
-    EXPECT_CODE(device->copy({&late, 1}, hl::Clock::now() - 1s), ErrorCode::CopyTimeout);
+    ASSERT_OK(copy(device, *back, *hbm, 4 * 4096));
+    EXPECT_CODE(copy(device, *host, *hbm, 4 * 4096, hl::Clock::now() - 1s), ErrorCode::CopyTimeout);
     hl::test::fill(device, *back, 3);
-    const hl::CopyRegion down{.source = *hbm, .target = *back, .row_bytes = 4 * 4096};
-    ASSERT_OK(device->copy({&down, 1}));
+    ASSERT_OK(copy(device, *hbm, *back, 4 * 4096));
     EXPECT_TRUE(hl::test::holds(device, *back, 2));
 }
 
 TEST_F(SimDma, AnUnpinnedPageFaults)
 {
-    const hl::CopyRegion up{.source = *host, .target = *hbm, .row_bytes = 4096};
-    ASSERT_OK(device->copy({&up, 1}));
+    ASSERT_OK(copy(device, *host, *hbm, 4096));
     const size_t before = hl::sim::stats(*device).mmu_mappings;
     ASSERT_TRUE(hl::sim::unpin(*device, *host));
     EXPECT_EQ(hl::sim::stats(*device).mmu_mappings, before - 1);
-    const auto fault = device->copy({&up, 1});
+    const auto fault = copy(device, *host, *hbm, 4096);
     ASSERT_CODE(fault, ErrorCode::CopyFailed);
     EXPECT_EQ(fault.error().sys_errno, EFAULT);
     EXPECT_NE(fault.error().cause.find("0xfff0"), std::string::npos) << fault.error().cause;
@@ -350,8 +320,7 @@ TEST(SimDmaTime, IsALowerBoundPerRequest)
     const auto end = record.wait(1)[0];
     EXPECT_OK(end.status);
     EXPECT_GE(end.finished - end.started, 7ms);
-    const hl::CopyRegion region = up.region[0];
-    EXPECT_CODE(device->copy({&region, 1}, hl::Clock::now() + 1ms), ErrorCode::CopyTimeout);
+    EXPECT_CODE(copy(device, *host, *hbm, 4096, hl::Clock::now() + 1ms), ErrorCode::CopyTimeout);
 }
 
 TEST(SimDmaTime, ADeviceMayDieInAListener)
@@ -368,11 +337,7 @@ TEST(SimDmaTime, ADeviceMayDieInAListener)
     };
     for (int i = 0; i < 20; ++i) {
         Last last;
-        const auto host = last.device->allocate(4096, Placement::Host);
-        const auto hbm = last.device->allocate(4096, Placement::Device);
-        ASSERT_OK(host);
-        ASSERT_OK(hbm);
-        const auto up = request(*host, *hbm);
+        const auto up = upload_of_fresh_pages(*last.device);
         hl::Device &device = *last.device;
         ASSERT_OK(device.submit({&up, 1}, last));
         const auto status = *last.waiter.wait();
@@ -386,11 +351,8 @@ TEST(SimDmaTime, ClosingEndsAStalledCopy)
     Record record;
     {
         const auto device = hl::test::open_sim();
-        const auto host = device->allocate(4096, Placement::Host);
-        const auto hbm = device->allocate(4096, Placement::Device);
-        ASSERT_OK(host);
-        ASSERT_OK(hbm);
-        const std::array<hl::CopyRequest, 2> both{request(*host, *hbm), request(*host, *hbm)};
+        const auto up = upload_of_fresh_pages(*device);
+        const std::array<hl::CopyRequest, 2> both{up, up};
         ASSERT_OK(device->submit(both, record));
     }
     for (const auto &end : record.wait(2))

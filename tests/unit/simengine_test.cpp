@@ -8,6 +8,7 @@
 
 #include <cerrno>
 #include <condition_variable>
+#include <functional>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -80,32 +81,6 @@ private:
     std::vector<std::pair<hl::InferRequest, hl::CompletionListener *>> pending_;
 };
 
-class Ends final : public hl::CompletionListener {
-public:
-    void completed(hl::Completion completion) noexcept override
-    {
-        const std::lock_guard lock(mutex_);
-        ends_.push_back(std::move(completion));
-        changed_.notify_all();
-    }
-    std::vector<hl::Completion> wait(size_t count)
-    {
-        std::unique_lock lock(mutex_);
-        changed_.wait(lock, [&] { return ends_.size() >= count; });
-        return ends_;
-    }
-    size_t count()
-    {
-        const std::lock_guard lock(mutex_);
-        return ends_.size();
-    }
-
-private:
-    std::mutex mutex_;
-    std::condition_variable changed_;
-    std::vector<hl::Completion> ends_;
-};
-
 // A device with an engine over a fake one, and a frame to submit. Read the environment first.
 struct Line {
     explicit Line(bool at_once = false) : fake(std::make_shared<FakeEngine>(at_once))
@@ -128,7 +103,7 @@ struct Line {
     hl::test::Owned output{device, 4096, Placement::Host};
     std::shared_ptr<FakeEngine> fake;
     std::shared_ptr<hl::sim::SimEngine> engine;
-    Ends ends;
+    hl::test::Record ends;
 };
 
 } // namespace
@@ -280,28 +255,28 @@ TEST(SimEngine, SubmissionsFailOnOrder)
     EXPECT_EQ(line.ends.wait(2).size(), 2u);
 }
 
-TEST(SimEngine, AStalledRequestEndsWithTheLoss)
+// The first of two requests stalls; `then` happens, after which both must have ended with `code`.
+static void end_stalled(const std::function<void(Line &)> &then, ErrorCode code)
 {
     const Setting faults("HL_SIM_FAULTS", "submit:1=stall");
     Line line;
     ASSERT_OK(line.submit(1));
     ASSERT_OK(line.submit(2));
     EXPECT_EQ(line.fake->pending(), 0u);
-    hl::sim::lose(*line.device);
+    then(line);
     for (const auto &end : line.ends.wait(2))
-        EXPECT_CODE(end.status, ErrorCode::DeviceLost);
+        EXPECT_CODE(end.status, code);
     EXPECT_EQ(line.fake->pending(), 0u);
+}
+
+TEST(SimEngine, AStalledRequestEndsWithTheLoss)
+{
+    end_stalled([](Line &line) { hl::sim::lose(*line.device); }, ErrorCode::DeviceLost);
 }
 
 TEST(SimEngine, ClosingEndsAStalledRequest)
 {
-    const Setting faults("HL_SIM_FAULTS", "submit:1=stall");
-    Line line;
-    ASSERT_OK(line.submit(1));
-    ASSERT_OK(line.submit(2));
-    line.engine.reset();
-    for (const auto &end : line.ends.wait(2))
-        EXPECT_CODE(end.status, ErrorCode::Cancelled);
+    end_stalled([](Line &line) { line.engine.reset(); }, ErrorCode::Cancelled);
 }
 
 TEST(SimEngine, ComputeTimeIsSerialAndALowerBound)
@@ -386,8 +361,7 @@ TEST(SimResolver, ReachesBothPlacements)
     const auto device = hl::test::open_sim();
     hl::test::Owned host(device, 8192, Placement::Host), hbm(device, 8192, Placement::Device);
     hl::test::fill(device, *host, 4);
-    const hl::CopyRegion up{.source = *host, .target = *hbm, .row_bytes = 8192};
-    ASSERT_OK(device->copy({&up, 1}));
+    ASSERT_OK(hl::test::copy(device, *host, *hbm, 8192));
     const auto resolver = hl::sim::make_sim_resolver(static_cast<hl::sim::SimDevice &>(*device).chip());
     EXPECT_TRUE(resolver->reaches(Placement::Device));
     EXPECT_TRUE(resolver->reaches(Placement::Host));

@@ -6,9 +6,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
+#include <condition_variable>
 #include <cstdlib>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <utility>
+#include <vector>
 
 // What the tests of the simulated device share.
 
@@ -103,6 +108,46 @@ private:
     std::shared_ptr<Device> device_;
     Memory memory_;
 };
+
+// Keeps what it is told, in order, and whether two calls ever overlapped.
+class Record final : public CompletionListener {
+public:
+    void completed(Completion completion) noexcept override
+    {
+        overlapped_ = overlapped_ || inside_.exchange(true);
+        const std::lock_guard lock(mutex_);
+        ends_.push_back(std::move(completion));
+        inside_ = false;
+        changed_.notify_all();
+    }
+    std::vector<Completion> wait(size_t count)
+    {
+        std::unique_lock lock(mutex_);
+        changed_.wait(lock, [&] { return ends_.size() >= count; });
+        return ends_;
+    }
+    size_t count()
+    {
+        const std::lock_guard lock(mutex_);
+        return ends_.size();
+    }
+    [[nodiscard]] bool overlapped() const { return overlapped_; }
+
+private:
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    std::vector<Completion> ends_;
+    std::atomic<bool> inside_{false};
+    std::atomic<bool> overlapped_{false};
+};
+
+// Copies the first `bytes` of one memory to another and waits.
+inline Status copy(const std::shared_ptr<Device> &device, const Memory &from, const Memory &to, uint64_t bytes,
+                   Deadline deadline = no_deadline)
+{
+    const CopyRegion region{.source = from, .target = to, .row_bytes = bytes};
+    return device->copy({&region, 1}, deadline);
+}
 
 inline std::byte pattern(unsigned seed, size_t i)
 {
