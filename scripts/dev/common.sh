@@ -40,6 +40,9 @@ exec_as_root() {
   exec sudo "$@"
 }
 
+# As whoever we are, in a process group of its own: killed with all its children.
+exec_as_group() { exec setsid "$@"; }
+
 need_sudo() {
   if is_root || sudo -n true 2>/dev/null; then return; fi
   have sudo || die "this step needs root, and sudo is not installed" "run ./dev once as root, or install sudo and allow it to $(id -un)"
@@ -63,12 +66,13 @@ os_field() {
   sed -n "s/^$1=//p" "${HL_OS_RELEASE:-/etc/os-release}" 2>/dev/null | tr -d "\"'" | head -n 1
 }
 
-# run_with_progress LOG MEASURE CMD...: CMD runs as root, its output goes to LOG; how far it is (what the function MEASURE prints) and what it is doing, to stderr.
+# run_with_progress START LOG MEASURE CMD...: START (exec_as_root or exec_as_group) becomes CMD, its output goes to LOG; how far it is (what the function MEASURE prints) and what it
+# is doing, to stderr.
 run_with_progress() {
-  local log=$1 measure=$2 pid status=0 start=$SECONDS tick=0
-  shift 2
+  local begin=$1 log=$2 measure=$3 pid status=0 start=$SECONDS tick=0
+  shift 3
   : >"$log"
-  exec_as_root "$@" >"$log" 2>&1 </dev/null &
+  $begin "$@" >"$log" 2>&1 </dev/null &
   pid=$!
   # shellcheck disable=SC2064
   trap "interrupted $pid" INT TERM
@@ -90,7 +94,7 @@ run_with_progress() {
 
 interrupted() {
   trap '' INT TERM
-  stop_maker || as_root kill "$1" 2>/dev/null || true
+  stop_maker || kill -- "-$1" 2>/dev/null || as_root kill "$1" 2>/dev/null || true
   wait "$1" || true
   die 'interrupted' 'run the same command again: it starts over cleanly'
 }

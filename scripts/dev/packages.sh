@@ -76,7 +76,7 @@ install_packages() {
 apt_install() {
   local log=$1
   shift
-  run_with_progress "$log" "unpacked_packages $log" env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install "$@"
+  run_with_progress exec_as_root "$log" "unpacked_packages $log" env DEBIAN_FRONTEND=noninteractive apt-get -q -y --no-install-recommends install "$@"
 }
 
 unpacked_packages() { awk '/^Unpacking/ { n++ } / newly installed/ { whole = $3 + $1 } END { printf "%d of %d packages", n, whole }' "$1"; }

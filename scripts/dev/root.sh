@@ -12,10 +12,11 @@ HL_ROOT_MOUNT_POINTS=(etc/resolv.conf etc/hosts etc/localtime etc/machine-id)
 # prepare_machine COMMAND: returns if this host is the place to build. Otherwise makes the root if need be and re-enters the script there with the
 # arguments of the whole invocation (HL_ARGS), never to return.
 prepare_machine() {
-  local sections
+  local sections mode=${HL_DEV_MODE:-auto}
   read -ra sections <<<"$(sections_for "$1")"
   make_cache
-  case ${HL_DEV_MODE:-auto} in
+  if [ "$1" = vm ]; then mode=root; fi            # the machine's file system is the root's, whatever the host offers
+  case $mode in
     native)
       host_suffices "${sections[@]}" ||
         die "HL_DEV_MODE=native, but this host's archive does not offer GStreamer >= 1.26, GCC >= 14 and the packages of scripts/dev/packages.txt" "unset HL_DEV_MODE"
@@ -29,7 +30,7 @@ prepare_machine() {
       fi
       ;;
     root) ;;
-    *) die "HL_DEV_MODE is '$HL_DEV_MODE'" "set it to native or root, or unset it" ;;
+    *) die "HL_DEV_MODE is '$mode'" "set it to native or root, or unset it" ;;
   esac
   HL_ROOT=$HL_CACHE/root-$(root_key "${sections[@]}")
   [ -d "$HL_ROOT" ] || make_root "${sections[@]}"
@@ -129,7 +130,7 @@ build_root() {
     arguments+=("${sources[@]}")
   fi
   say "making a Debian 13 root, once: about 600 MB to download, 2 to 5 minutes"
-  run_with_progress "$log" root_progress sh -c "$HL_CONTAIN" "$HL_CACHE" env -u TMPDIR LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin mmdebstrap "${arguments[@]}" ||
+  run_with_progress exec_as_root "$log" root_progress sh -c "$HL_CONTAIN" "$HL_CACHE" env -u TMPDIR LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin mmdebstrap "${arguments[@]}" ||
     { tail -n 12 "$log" >&2; remove_root "$HL_ROOT.new"; explain_apt_failure "$log" "the Debian 13 root could not be made"; }
   rm -f "$HL_CACHE/root.maker.pid"
 }
@@ -150,14 +151,16 @@ host_apt_options() {
   LC_ALL=C apt-config dump 2>/dev/null | grep -E '^Acquire::(https?::(Proxy|CaInfo|CaPath|Verify)|Check-(Valid-Until|Date) |ForceIPv)' | grep -v ' "";$' | sed 's/;$//' || true
 }
 
-# A user cannot look into every directory of root's: what du sees is enough.
-root_progress() { { du -smx "$HL_ROOT.new" 2>/dev/null || true; } | awk -v whole="$HL_ROOT_MB" '{ size = $1 } END { printf "%5d of about %d MB", size, whole }'; }
+root_progress() { size_progress "$HL_ROOT.new" "$HL_ROOT_MB"; }
+
+# size_progress DIR MB: a user cannot look into every directory of root's: what du sees is enough.
+size_progress() { { du -smx "$1" 2>/dev/null || true; } | awk -v whole="$2" '{ size = $1 } END { printf "%5d of about %d MB", size, whole }'; }
 
 # remove_root DIR: a root, finished or not. Nothing is mounted below it in this namespace; --one-file-system is a second belt.
 remove_root() {
   [ -e "$1" ] || return 0
   case $1 in
-    "$HL_CACHE"/root-*) as_root rm -rf --one-file-system -- "$1" ;;
+    "$HL_CACHE"/root-* | "$HL_CACHE"/vm-*) as_root rm -rf --one-file-system -- "$1" ;;
     *) die "refusing to remove $1: not a root of ours" ;;
   esac
 }
@@ -167,15 +170,15 @@ dev_clean() {
   case ${1:-} in --all) all=1 ;; '') ;; *) die "clean does not know '$1'" "./dev clean [--all]" ;; esac
   make_cache
   local dir keep
-  keep=" $(root_key base) $(root_key base train) "
-  for dir in "$HL_CACHE"/root-*; do
+  keep=" root-$(root_key base) root-$(root_key base train) $(vm_kit_name "root-$(root_key base)") "
+  for dir in "$HL_CACHE"/root-* "$HL_CACHE"/vm-*; do
     [ -d "$dir" ] || continue
-    case $keep in *" ${dir##*/root-} "*) [ -n "$all" ] || continue ;; esac
+    case $keep in *" ${dir##*/} "*) [ -n "$all" ] || continue ;; esac
     say "removing $dir"
     remove_root "$dir"
   done
-  rm -f "$HL_CACHE"/root-*.log
-  for dir in "$HL_TOP"/build "$HL_TOP"/build-asan "$HL_TOP"/build-tsan "$HL_TOP"/build-release; do
+  rm -f "$HL_CACHE"/root-*.log "$HL_CACHE"/vm-*.log
+  for dir in "$HL_TOP"/build "$HL_TOP"/build-asan "$HL_TOP"/build-tsan "$HL_TOP"/build-release "$HL_TOP"/build-vm; do
     [ -f "$dir/.dev-stamp" ] || continue
     say "removing $dir"
     rm -rf -- "$dir"

@@ -102,7 +102,7 @@ result 'a directory that is no build directory is left alone' both says 'is not 
 root_run() {   # root_run SCRIPT: in a fresh shell with ./dev's functions; sets output and code
   output=$(HL_TOP=$project HL_CACHE=$work/cache bash -c '
     set -euo pipefail
-    for part in common sources packages root enter build; do . "$HL_TOP/scripts/dev/$part.sh"; done
+    for part in common sources packages root enter build vm; do . "$HL_TOP/scripts/dev/$part.sh"; done
     HL_ROOT=$HL_CACHE/root-test HL_ARGS=(build)
     have() { :; }
     need_sudo() { :; }

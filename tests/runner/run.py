@@ -21,6 +21,8 @@ SKIPS = TOP / 'tests' / 'skips.txt'
 
 # DESIGN: Debian's GLib is not instrumented, so under ThreadSanitizer only the suites that use no GLib prove anything.
 TSAN_SUITES = ['unit']
+# The guest would need the sanitizer's runtime in every program, and ten times the time on an emulated processor.
+UNSANITIZED_SUITES = ['vm']
 TIMEOUT_MULTIPLIER = {'default': 1, 'release': 1, 'asan': 5, 'tsan': 10}
 
 
@@ -160,7 +162,7 @@ def suites_of(tests):
     return sorted({suite.split(':')[-1] for test in tests for suite in test['suite'] if ':' in suite})
 
 
-def run_meson(options, suites):
+def run_meson(options, suites, names):
     """Runs the tests; returns the records of testlog.json. Meson prints as it goes."""
     command = ['meson', 'test', '-C', str(options.build), '--no-rebuild', '--print-errorlogs',
                '--timeout-multiplier', str(TIMEOUT_MULTIPLIER[options.variant])]
@@ -170,6 +172,7 @@ def run_meson(options, suites):
         command += ['--wrapper', str(TOP / 'tests' / 'runner' / 'sanitized')]
     for suite in suites:
         command += ['--suite', suite]
+    command += names
     log = options.build / 'meson-logs' / 'testlog.json'
     logs = [log, *log.parent.glob('testlog-*.json')]
     for old in logs:
@@ -209,7 +212,11 @@ def main():
     parser.add_argument('--variant', choices=sorted(TIMEOUT_MULTIPLIER), default='default', help=argparse.SUPPRESS)
     parser.add_argument('--list', action='store_true', help='name the suites and their tests')
     parser.add_argument('--jobs', type=int, help='tests at a time (default: one per core)')
-    options = parser.parse_args()
+    parser.add_argument('--only', metavar='TEST', nargs='+', default=[], help='of the vm suite, only these tests (also: ./dev test vm -- TEST...)')
+    arguments = sys.argv[1:]
+    if '--' in arguments:
+        arguments[arguments.index('--')] = '--only'
+    options = parser.parse_args(arguments)
 
     tests = introspect(options.build)
     known = suites_of(tests)
@@ -225,9 +232,22 @@ def main():
         suites = [suite for suite in TSAN_SUITES if suite in known]
         print(f'ThreadSanitizer: only {" ".join(suites)}; GLib is not instrumented, so the other suites would prove nothing')
 
+    if options.variant in ('asan', 'tsan') and set(UNSANITIZED_SUITES) & set(suites or known):
+        suites = [suite for suite in suites or known if suite not in UNSANITIZED_SUITES]
+        print(f'left out under --{options.variant}: {" ".join(UNSANITIZED_SUITES)}')
+        if not suites:
+            sys.exit('error: nothing is left to test')
+    if options.only:
+        if suites != ['vm']:
+            sys.exit('error: only the suite vm has tests to choose from: ./dev test vm -- TEST...')
+        os.environ['HL_VM_ONLY'] = ' '.join(options.only)
+
     protocols = {test['name']: test['protocol'] for test in tests}
-    wanted = [test for test in tests if not suites or any(s.split(':')[-1] in suites for s in test['suite'])]
-    records, status = run_meson(options, suites)
+    wanted = [test for test in tests if (not suites or any(s.split(':')[-1] in suites for s in test['suite'])) and not (options.only and test['name'] != 'vm')]
+    if 'vm' in suites_of(wanted):
+        # Here its progress is seen. If it fails, the suite will, with the same words.
+        subprocess.run([TOP / 'dev', 'vm', '--prepare'], stdin=subprocess.DEVNULL, check=False)
+    records, status = run_meson(options, suites, ['vm'] if options.only else [])
     total = Outcome()
     for record in records:
         outcome = judge(record, protocols.get(record['name'].split(' / ')[-1].split(':')[-1]))

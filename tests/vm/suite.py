@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Runs all tests of tests/vm in one virtual machine, and reports each of their cases, and each complaint of the kernel, as a line of TAP."""
+
+import os
+import pathlib
+import sys
+
+import kernellog
+import machine
+
+TOP = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(TOP / 'tests' / 'runner'))
+import run as runner  # noqa: E402
+
+SECONDS = 180                           # for one test program; "name:600" asks for another bound
+TIMED_OUT = (124, 137)
+
+
+def program_of(name):
+    """A script in tests/vm, or a program that was built there."""
+    here = TOP / 'tests' / 'vm' / name
+    for path in (here.with_suffix('.py'), here.with_suffix('.sh'), pathlib.Path(os.environ['HL_BUILD_DIR']) / 'tests' / 'vm' / name):
+        if os.access(path, os.X_OK):
+            return path
+    raise machine.MachineError(f'there is no executable tests/vm/{name}, neither a script in the source nor a program in the build directory')
+
+
+def chosen(tests):
+    """All tests, or those named in HL_VM_ONLY (./dev test vm -- NAME...)."""
+    bounds = {}
+    for test in tests:
+        name, _, seconds = test.partition(':')
+        bounds[name] = int(seconds or SECONDS)
+    only = os.environ.get('HL_VM_ONLY', '').split()
+    if unknown := [name for name in only if name not in bounds]:
+        raise machine.MachineError(f'there is no test {", ".join(unknown)} in the suite; there are: {" ".join(bounds)}')
+    return {name: bounds[name] for name in only or bounds}
+
+
+class Report:
+    """TAP on stdout."""
+
+    def __init__(self):
+        self.count, self.good = 0, True
+
+    def line(self, good, name, suffix=''):
+        self.count += 1
+        self.good = self.good and good
+        print(f'{"ok" if good else "not ok"} {self.count} - {name}{suffix}')
+
+    @staticmethod
+    def quote(text):
+        for line in text.splitlines():
+            print(f'# {line}')
+
+    def test(self, name, results):
+        """The cases of one test, from the files it left."""
+        if not (results / 'status').exists():
+            self.line(False, f'{name} (did not end)')
+            return
+        status = int((results / 'status').read_text(encoding='ascii'))
+        stdout, stderr = ((results / stream).read_text(encoding='utf-8', errors='replace') for stream in ('stdout', 'stderr'))
+        result = {0: 'OK', 77: 'SKIP'}.get(status, 'TIMEOUT' if status in TIMED_OUT else 'FAIL')
+        protocol = 'tap' if stdout.startswith(('ok ', 'not ok ', '1..', 'TAP version')) else 'exitcode'
+        outcome = runner.judge({'name': name, 'stdout': stdout, 'stderr': stderr, 'result': result, 'returncode': status}, protocol)
+        for case in outcome.passed:
+            self.line(True, case)
+        for case, reason in outcome.skipped:
+            self.line(True, case, f' # SKIP {reason}')
+        for case in outcome.failed:
+            self.line(False, case)
+        if outcome.failed:
+            self.quote(stdout + stderr)
+
+    def kernel(self, complaints, names):
+        """One case for each test: the kernel had nothing to say."""
+        for name in ['boot', *names]:
+            mine = [one for one in complaints if (one.section or 'boot') == name]
+            self.line(not mine, f'{name}/kernel log')
+            for complaint in mine:
+                self.quote(complaint.text())
+
+
+def run(vm, options):
+    """Returns the exit status: 0 if every case passed."""
+    bounds = chosen(options.command)
+    variables = {'G_DEBUG': 'fatal-criticals', 'HL_DEVICE': 'sim', 'GST_REGISTRY': os.environ['HL_BUILD_DIR'] + '/tests/registry.bin', 'PYTHONDONTWRITEBYTECODE': '1'}
+    programs = {name: program_of(name) for name in bounds}
+    vm.prepare([str(machine.GUEST / 'run-tests')], variables)
+    (vm.share / 'tests').write_text(''.join(f'{name}\t{seconds}\t{programs[name]}\n' for name, seconds in bounds.items()), encoding='utf-8')
+    print(f'# {vm.describe()}', flush=True)
+    vm.start(vm.PORTS)
+    report = Report()
+    try:
+        machine.Session(vm, options.timeout).run()
+    except TimeoutError:
+        report.line(False, f'the suite (not done within {options.timeout:g} s)')
+    except machine.MachineError as error:
+        report.line(False, 'the machine (stopped)')
+        report.quote(str(error))
+    finally:
+        vm.stop()
+    for name in bounds:
+        report.test(name, vm.share / 'results' / name)
+    report.kernel(vm.log.complaints(kernellog.allowed_texts()), bounds)
+    print(f'1..{report.count}', flush=True)
+    return 0 if report.good else 1
