@@ -14,6 +14,8 @@
  * | in host pages, or foreign | passes on; only the caps change                             | -          |
  * | the same, but downstream cannot take its strides, or wants a DMABuf | the CPU copies it | CPU copy   |
  *
+ * With zero-copy=require the last is an error instead.
+ *
  * The output comes from a pool of the element's own; a pool that downstream proposes is not used, because a DMA engine
  * reaches only pages that are pinned for it. Metas travel along. Of GStreamer 1.26's metas GstTensorMeta has no
  * transform function and stays behind when the frame moves: decode tensors before hldownload.
@@ -123,6 +125,32 @@ hl::Status check_owner(GstHlDownload *self, GstBuffer *buffer)
     return {};
 }
 
+// Why the frame at hand has to be copied by the CPU, and what would spare it.
+struct CopyReason {
+    const char *cause;
+    const char *remedy;
+};
+CopyReason copy_reason(GstHlDownload *self)
+{
+    if (self->priv->dmabuf_out)
+        return {"downstream takes nothing but DMABuf, and the frame lies in other memory",
+                "let downstream take system memory"};
+    return {"downstream does not read GstVideoMeta, and the frame has padded rows",
+            "put an element that reads it (videoconvert does) behind hldownload, or use a width of whole 64 pixels"};
+}
+
+hl::Error copy_refused(GstHlDownload *self)
+{
+    GstHlTransform *base = GST_HL_TRANSFORM(self);
+    const auto [cause, remedy] = copy_reason(self);
+    return {.code = hl::ErrorCode::CopyRefused,
+            .operation = "download frame",
+            .device = gst_hl_transform_device(base)->info().name,
+            .cause = std::format("{}: {} bytes a frame would have to be copied by the CPU (zero-copy=require)", cause,
+                                 gst_hl_transform_format(base).bytes),
+            .remedy = std::format("{}, or set zero-copy=auto", remedy)};
+}
+
 void report_placement(GstHlDownload *self, const gchar *placement, const gchar *reason)
 {
     const uint64_t bytes = gst_hl_transform_format(GST_HL_TRANSFORM(self)).bytes;
@@ -136,9 +164,7 @@ void report_placement(GstHlDownload *self, const gchar *placement, const gchar *
     case Way::Copy:
         report.cost = std::format("1 CPU copy of {} bytes a frame", bytes);
         report.copies = true;
-        report.suggestion = self->priv->dmabuf_out
-                                ? "downstream takes nothing but DMABuf of this layout; let it take system memory"
-                                : "downstream does not read GstVideoMeta, and these frames have padded rows";
+        report.suggestion = std::format("{}: {}", copy_reason(self).cause, copy_reason(self).remedy);
         break;
     }
     gst_hl_post_placement(GST_ELEMENT(self), report);
@@ -172,6 +198,8 @@ hl::Status classify(GstHlDownload *self, GstBuffer *buffer)
         priv.way = Way::Copy;
         reason = "strides-refused";
     }
+    if (priv.way == Way::Copy && gst_hl_transform_copies_refused(base))
+        return std::unexpected(copy_refused(self));
     if (gst_hl_transform_saw_frame(base, placement, reason))
         report_placement(self, placement, reason);
     return {};

@@ -337,7 +337,7 @@ static gboolean gst_hl_infer_sink_query(GstPad *pad, GstObject *parent, GstQuery
     auto *const self = GST_HL_INFER(parent);
     switch (GST_QUERY_TYPE(query)) {
     case GST_QUERY_ALLOCATION:
-        return self->priv->stream && self->priv->stream->propose_allocation(query);
+        return self->priv->stream && self->priv->stream->propose_allocation(query, self->priv->src);
     case GST_QUERY_CONTEXT:
         if (gst_hl_handle_context_query(GST_ELEMENT_CAST(self), query, self->priv->device))
             return TRUE;

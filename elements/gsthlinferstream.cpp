@@ -5,10 +5,12 @@
 #include "gsthlbufferpool.h"
 #include "gsthlcaps.h"
 #include "gsthlcounted.h"
+#include "gsthldownstream.h"
 #include "gsthlvideo.h"
 #include "inference/memoryresolver.h"
 #include "inference/model.h"
 
+#include <algorithm>
 #include <chrono>
 #include <format>
 #include <utility>
@@ -66,7 +68,7 @@ hl::Result<std::unique_ptr<GstHlInferStream>> GstHlInferStream::create(GstElemen
         return std::unexpected(std::move(engine.error()));
     std::unique_ptr<GstHlInferStream> self(new GstHlInferStream);
     self->element_ = element;
-    self->pool_failed_ = pool_failed;
+    self->offer_.emplace(element, pool_failed);
     self->settings_ = settings;
     self->device_ = device;
     self->counters_ = std::make_shared<hl::CopyCounters>();
@@ -121,7 +123,7 @@ hl::Result<bool> GstHlInferStream::set_caps(GstCaps *caps)
     info_ = info;
     has_format_ = true;
     frame_bytes_ = payload_bytes(*format);
-    asked_ = false;
+    offer_->forget();
     reports_ = 0;
     const auto [n, d] = std::pair(GST_VIDEO_INFO_FPS_N(&info), GST_VIDEO_INFO_FPS_D(&info));
     frame_duration_ = n > 0 && d > 0 ? gst_util_uint64_scale_int(GST_SECOND, d, n) : GST_CLOCK_TIME_NONE;
@@ -162,8 +164,7 @@ hl::Status GstHlInferStream::submit(GstHlInferQueue::Request &request)
         return std::unexpected(std::move(layout.error()));
     Found found;
     if (*layout) {
-        found = {.ours = true, .own_pool = frame->pool && frame->pool == pool_.get(),
-                 .placement = (*layout)->placement()};
+        found = {.ours = true, .own_pool = offer_->made(frame), .placement = (*layout)->placement()};
         job.frame = &**layout;
         // What upstream wrote into device memory of our own pool came from a DMA engine we know nothing of.
         job.inbound_writes = found.own_pool;
@@ -233,17 +234,18 @@ GstHlPlacementReport GstHlInferStream::report(const Found &found) const
     else if (found.ours)
         out.reason = "upstream-pool";
     else
-        out.reason = !asked_ ? "no-pool" : pool_ ? "pool-replaced" : "foreign-memory";
+        out.reason = !offer_->asked() ? "no-pool" : offer_->wanted() ? "pool-replaced" : "foreign-memory";
 
     out.cost = headline(found);
     if (found.ours || info.input == hl::InputKind::Nothing)
         return out;
     out.copies = true;
     out.suggestion =
-        !asked_ ? "nobody upstream asked for a pool (a tee in between swallows it): put hlinfer, or hlupload, directly "
-                  "behind the element that makes the frames"
-                : "the element upstream was offered a pool of Gaudi host pages and uses memory of its own: let it "
-                  "decode into ours (avdec_h264 does), or accept the copy";
+        !offer_->asked()
+            ? "nobody upstream asked for a pool (a tee in between swallows it): put hlinfer, or hlupload, directly "
+              "behind the element that makes the frames"
+            : "the element upstream was offered a pool of Gaudi host pages and uses memory of its own: let it "
+              "decode into ours (avdec_h264 does), or accept the copy";
     return out;
 }
 
@@ -256,48 +258,32 @@ hl::Error GstHlInferStream::copy_refused() const
             .cause = std::format("a frame in system memory would need a CPU copy of {} bytes, and zero-copy=require "
                                  "allows none ({})",
                                  frame_bytes_,
-                                 !asked_ ? "nobody upstream asked for our pool; a tee swallows it"
-                                         : "the element upstream did not use the pool it was offered"),
+                                 !offer_->asked() ? "nobody upstream asked for our pool; a tee swallows it"
+                                                  : "the element upstream did not use the pool it was offered"),
             .remedy = std::format("make the producer write into our pool, as in \"videotestsrc ! hlinfer model={} "
                                   "zero-copy=require ! fakesink\", or set zero-copy=auto",
                                   info.model)};
 }
 
-bool GstHlInferStream::propose_allocation(GstQuery *query)
+bool GstHlInferStream::propose_allocation(GstQuery *query, GstPad *src)
 {
     GstCaps *caps = nullptr;
-    gboolean need_pool = FALSE;
-    gst_query_parse_allocation(query, &caps, &need_pool);
-    GstVideoInfo info;
-    if (!caps || !gst_hl_video_info_from_caps(caps, &info))
+    gst_query_parse_allocation(query, &caps, nullptr);
+    if (!caps || !queue_->wait_empty())
         return false;
+    const GstHlDownstream downstream = gst_hl_ask_downstream(src, caps);
     // Memory that cannot be mapped never travels under system-memory caps.
     const hl::Placement placement =
         gst_hl_caps_are_dmabuf(caps) ? gst_hl_memory_mode_placement(settings_.memory) : hl::Placement::Host;
-    GstPtr<GstBufferPool> pool = gst_hl_buffer_pool_new(device_, placement);
-    // Upstream fills one frame while we hold a full queue and downstream one more.
-    const guint min = GstHlInferQueue::most_frames(scheduler_->in_flight_limit()) + 2;
-    if (auto set = gst_hl_buffer_pool_setup(pool.get(), caps, 0, min, 0, false); !set) {
-        GST_WARNING_OBJECT(element_, "no pool to offer: %s", set.error().headline().c_str());
+    // Upstream fills one frame while we hold a full queue, and those behind us theirs.
+    const guint min =
+        GstHlInferQueue::most_frames(scheduler_->in_flight_limit()) + 1 + std::max(1u, downstream.min_buffers);
+    if (!offer_->propose(query, {.device = device_,
+                                 .placement = placement,
+                                 .min = min,
+                                 .strict = settings_.zero_copy == GST_HL_ZERO_COPY_REQUIRE}))
         return false;
-    }
-    gst_hl_buffer_pool_set_error_handler(GST_HL_BUFFER_POOL(pool.get()), element_, pool_failed_);
-    GstHlAllocator *const allocator = gst_hl_buffer_pool_allocator(GST_HL_BUFFER_POOL(pool.get()));
-    if (settings_.zero_copy == GST_HL_ZERO_COPY_REQUIRE)
-        gst_hl_allocator_set_strict(allocator, true);
-
-    GstStructure *const config = gst_buffer_pool_get_config(pool.get());
-    guint size = 0;
-    gst_buffer_pool_config_get_params(config, nullptr, &size, nullptr, nullptr);
-    gst_structure_free(config);
-    GstAllocationParams params;
-    gst_allocation_params_init(&params);
-    gst_query_add_allocation_param(query, GST_ALLOCATOR_CAST(allocator), &params);
-    gst_query_add_allocation_pool(query, need_pool ? pool.get() : nullptr, size, min, 0);
-    gst_query_add_allocation_meta(query, GST_VIDEO_META_API_TYPE, nullptr);
-    asked_ = true;
-    pool_placement_ = placement;
-    pool_ = need_pool ? std::move(pool) : GstPtr<GstBufferPool>();
+    gst_hl_forward_metas(downstream, query);
     return true;
 }
 

@@ -8,6 +8,7 @@
 #include "gsthlinferproperties.h"
 #include "gsthlinferqueue.h"
 #include "gsthlinferstats.h"
+#include "gsthloffer.h"
 #include "gsthlplacement.h"
 #include "gsthlptr.h"
 #include "inference/scheduler.h"
@@ -18,6 +19,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -51,8 +53,9 @@ public:
     [[nodiscard]] bool has_format() const { return has_format_; }
     // Takes one frame, on which to infer or not.
     [[nodiscard]] GstFlowReturn take(GstPtr<GstBuffer> frame, bool infer);
-    // Answers an ALLOCATION query with our pool.
-    [[nodiscard]] bool propose_allocation(GstQuery *query);
+    // Answers an ALLOCATION query with our pool, and with the metas that those behind `src` understand: they get the
+    // frames as they come in. Everything queued goes first.
+    [[nodiscard]] bool propose_allocation(GstQuery *query, GstPad *src);
 
     // ---- source pad's task ----
 
@@ -83,7 +86,6 @@ private:
     [[nodiscard]] std::string headline(const Found &found) const;
 
     GstElement *element_ = nullptr; // owns this
-    GstHlPoolErrorHandler pool_failed_ = nullptr;
     GstHlInferSettings settings_;
     std::shared_ptr<hl::Device> device_;
     std::shared_ptr<hl::CopyCounters> counters_;
@@ -97,9 +99,7 @@ private:
     GstVideoInfo info_{};
     bool has_format_ = false;
     uint64_t frame_bytes_ = 0;
-    GstPtr<GstBufferPool> pool_; // as proposed last
-    hl::Placement pool_placement_ = hl::Placement::Host;
-    bool asked_ = false; // an ALLOCATION query came for this format
+    std::optional<GstHlOffer> offer_; // always there
     unsigned reports_ = 0;
     Found found_;
 

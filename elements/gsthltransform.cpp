@@ -7,6 +7,7 @@
 #include "gsthldevice.h"
 #include "gsthlerror.h"
 #include "gsthlframe.h"
+#include "gsthlproperties.h"
 #include "gsthlptr.h"
 #include "gsthlvideo.h"
 
@@ -18,10 +19,11 @@
 
 namespace {
 
-enum { PROP_0, PROP_DEVICE, PROP_STATS };
+enum { PROP_0, PROP_DEVICE, PROP_ZERO_COPY, PROP_STATS };
 
 struct Private {
-    GCharPtr device_spec;             // guarded by the object lock
+    GCharPtr device_spec;                            // guarded by the object lock
+    GstHlZeroCopy zero_copy = GST_HL_ZERO_COPY_AUTO; // guarded by the object lock
     GstPtr<GstHlDevice> device;       // gst_hl_ensure_device() guards it
     std::shared_ptr<hl::Device> open; // the same, for the streaming thread; set below READY->PAUSED
     hl::CopyCounters counters;
@@ -114,12 +116,18 @@ GstStructure *make_stats(GstHlTransform *self)
 
 static void gst_hl_transform_set_property(GObject *object, guint id, const GValue *value, GParamSpec *spec)
 {
-    if (id != PROP_DEVICE) {
-        G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
-        return;
-    }
     const GstObjectLocker lock(object);
-    priv_of(object).device_spec.reset(g_value_dup_string(value));
+    switch (id) {
+    case PROP_DEVICE:
+        priv_of(object).device_spec.reset(g_value_dup_string(value));
+        break;
+    case PROP_ZERO_COPY:
+        priv_of(object).zero_copy = static_cast<GstHlZeroCopy>(g_value_get_enum(value));
+        break;
+    default:
+        G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
+        break;
+    }
 }
 
 static void gst_hl_transform_get_property(GObject *object, guint id, GValue *value, GParamSpec *spec)
@@ -127,6 +135,10 @@ static void gst_hl_transform_get_property(GObject *object, guint id, GValue *val
     switch (id) {
     case PROP_DEVICE:
         g_value_take_string(value, device_spec(GST_HL_TRANSFORM(object)).release());
+        break;
+    case PROP_ZERO_COPY:
+        g_value_set_enum(value, gst_hl_transform_copies_refused(GST_HL_TRANSFORM(object)) ? GST_HL_ZERO_COPY_REQUIRE
+                                                                                          : GST_HL_ZERO_COPY_AUTO);
         break;
     case PROP_STATS:
         g_value_take_boxed(value, make_stats(GST_HL_TRANSFORM(object)));
@@ -224,6 +236,13 @@ static void gst_hl_transform_class_init(GstHlTransformClass *klass)
             "Gaudi to use: auto, sim, sim:NAME, accelN, a PCI address or module:N; unset: $HL_DEVICE, "
             "then auto",
             nullptr, static_cast<GParamFlags>(G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | GST_PARAM_MUTABLE_READY)));
+    gst_type_mark_as_plugin_api(GST_TYPE_HL_ZERO_COPY, static_cast<GstPluginAPIFlags>(0));
+    g_object_class_install_property(
+        object_class, PROP_ZERO_COPY,
+        g_param_spec_enum(
+            "zero-copy", "Zero copy", "What happens where the CPU would have to copy a frame", GST_TYPE_HL_ZERO_COPY,
+            GST_HL_ZERO_COPY_AUTO,
+            static_cast<GParamFlags>(G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | GST_PARAM_MUTABLE_READY)));
     g_object_class_install_property(
         object_class, PROP_STATS,
         g_param_spec_boxed("stats", "Statistics",
@@ -257,6 +276,12 @@ const std::shared_ptr<hl::Device> &gst_hl_transform_device(GstHlTransform *self)
 const GstHlTransformFormat &gst_hl_transform_format(GstHlTransform *self)
 {
     return priv_of(self).format;
+}
+
+bool gst_hl_transform_copies_refused(GstHlTransform *self)
+{
+    const GstObjectLocker lock(self);
+    return priv_of(self).zero_copy == GST_HL_ZERO_COPY_REQUIRE;
 }
 
 void gst_hl_transform_count(GstHlTransform *self, hl::CopyKind kind)

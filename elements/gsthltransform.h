@@ -14,9 +14,9 @@
 #include <memory>
 #include <string>
 
-// What hlupload and hldownload have in common: one device for the stream, the properties `device` and `stats`, the five
-// counters, one placement message per kind of frame and negotiation, and caps understood under both memory features.
-// The subclass decides what happens to a frame. Abstract.
+// What hlupload and hldownload have in common: one device for the stream, the properties `device`, `zero-copy` and
+// `stats`, the five counters, one placement message per kind of frame and negotiation, and caps understood under both
+// memory features. The subclass decides what happens to a frame. Abstract.
 #define GST_TYPE_HL_TRANSFORM (gst_hl_transform_get_type())
 G_DECLARE_DERIVABLE_TYPE(GstHlTransform, gst_hl_transform, GST, HL_TRANSFORM, GstBaseTransform)
 
@@ -40,6 +40,8 @@ struct GstHlTransformFormat {
 // transfer none; never null between NULL->READY and READY->NULL.
 [[nodiscard]] const std::shared_ptr<hl::Device> &gst_hl_transform_device(GstHlTransform *self);
 [[nodiscard]] const GstHlTransformFormat &gst_hl_transform_format(GstHlTransform *self);
+// zero-copy=require: a CPU copy is an error.
+[[nodiscard]] bool gst_hl_transform_copies_refused(GstHlTransform *self);
 void gst_hl_transform_count(GstHlTransform *self, hl::CopyKind kind);
 // Counts a frame that came in `placement` ("device", "host", "system") for the reason `reason`; both static strings.
 // True the first time this negotiation has that pair: the caller then posts a placement report.

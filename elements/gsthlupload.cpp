@@ -34,6 +34,7 @@
 #include "gsthlcaps.h"
 #include "gsthlerror.h"
 #include "gsthlframe.h"
+#include "gsthloffer.h"
 #include "gsthlplacement.h"
 #include "gsthlproperties.h"
 #include "gsthlptr.h"
@@ -47,22 +48,19 @@
 
 namespace {
 
-enum { PROP_0, PROP_MEMORY, PROP_ZERO_COPY };
-
-struct Settings {
-    GstHlMemoryMode memory = GST_HL_MEMORY_AUTO;
-    GstHlZeroCopy zero_copy = GST_HL_ZERO_COPY_AUTO;
-};
+enum { PROP_0, PROP_MEMORY };
 
 } // namespace
 
 struct GstHlUploadPrivate {
-    Settings settings; // guarded by the object lock
+    explicit GstHlUploadPrivate(GstElement *self);
+
+    GstHlMemoryMode memory = GST_HL_MEMORY_AUTO; // guarded by the object lock
 
     std::atomic<bool> offer_failed = false; // and was told on the bus, since the caps
-    std::mutex mutex;                       // guards the two pools' pointers, for stats
-    GstPtr<GstBufferPool> output;           // device placement; null until negotiated
-    GstPtr<GstBufferPool> offered;          // the last one an ALLOCATION answer contained, since the caps
+    GstHlOffer offer;
+    std::mutex mutex;             // guards the pointer, for stats
+    GstPtr<GstBufferPool> output; // device placement; null until negotiated
 
     // Streaming thread.
     GstHlInput input = GstHlInput::Foreign; // of the frame at hand
@@ -84,35 +82,36 @@ GST_ELEMENT_REGISTER_DEFINE(hlupload, "hlupload", GST_RANK_NONE, GST_TYPE_HL_UPL
 
 namespace {
 
-Settings settings_of(GstHlUpload *self)
+GstHlMemoryMode memory_mode(GstHlUpload *self)
 {
     const GstObjectLocker lock(self);
-    return self->priv->settings;
+    return self->priv->memory;
 }
 
-void set_pool(GstHlUpload *self, GstPtr<GstBufferPool> GstHlUploadPrivate::*slot, GstPtr<GstBufferPool> pool)
+void set_output(GstHlUpload *self, GstPtr<GstBufferPool> pool)
 {
     const std::lock_guard lock(self->priv->mutex);
-    std::swap(self->priv->*slot, pool);
+    std::swap(self->priv->output, pool);
 }
 
-GstPtr<GstBufferPool> get_pool(GstHlUpload *self, GstPtr<GstBufferPool> GstHlUploadPrivate::*slot)
+GstPtr<GstBufferPool> get_output(GstHlUpload *self)
 {
     const std::lock_guard lock(self->priv->mutex);
-    return self->priv->*slot;
+    return self->priv->output;
 }
 
-GstPtr<GstBufferPool> new_pool(GstHlUpload *self, hl::Placement placement)
+GstPtr<GstBufferPool> new_output(GstHlUpload *self)
 {
-    auto pool = gst_hl_buffer_pool_new(gst_hl_transform_device(GST_HL_TRANSFORM(self)), placement);
+    GstHlTransform *base = GST_HL_TRANSFORM(self);
+    auto pool = gst_hl_buffer_pool_new(gst_hl_transform_device(base), hl::Placement::Device);
     GstHlAllocator *allocator = gst_hl_buffer_pool_allocator(GST_HL_BUFFER_POOL(pool.get()));
-    gst_hl_allocator_set_strict(allocator, settings_of(self).zero_copy == GST_HL_ZERO_COPY_REQUIRE);
+    gst_hl_allocator_set_strict(allocator, gst_hl_transform_copies_refused(base));
     gst_hl_allocator_set_owner(allocator, GST_ELEMENT(self));
     return pool;
 }
 
 // The offered pool could not give a frame to upstream, which then stops without a word of its own.
-void offer_failed(GstElement *element, const hl::Error &error)
+void report_offer_failure(GstElement *element, const hl::Error &error)
 {
     if (!GST_HL_UPLOAD(element)->priv->offer_failed.exchange(true))
         gst_hl_post_error(element, error);
@@ -121,7 +120,7 @@ void offer_failed(GstElement *element, const hl::Error &error)
 // Why a foreign frame came although a pool may have been offered.
 const gchar *foreign_reason(GstHlUpload *self)
 {
-    return get_pool(self, &GstHlUploadPrivate::offered) ? "pool-replaced" : "no-pool";
+    return self->priv->offer.wanted() ? "pool-replaced" : "no-pool";
 }
 
 hl::Error copy_refused(GstHlUpload *self)
@@ -129,7 +128,7 @@ hl::Error copy_refused(GstHlUpload *self)
     GstHlTransform *base = GST_HL_TRANSFORM(self);
     const std::string neighbour = gst_hl_transform_upstream_name(base);
     const uint64_t bytes = gst_hl_transform_format(base).bytes;
-    if (get_pool(self, &GstHlUploadPrivate::offered))
+    if (self->priv->offer.wanted())
         return {.code = hl::ErrorCode::PoolReplaced,
                 .operation = "upload frame",
                 .device = gst_hl_transform_device(base)->info().name,
@@ -163,7 +162,7 @@ void report_placement(GstHlUpload *self, const gchar *placement, const gchar *re
         report.cost = std::format("1 CPU copy and 1 upload of {} bytes a frame", bytes);
         report.copies = true;
         report.suggestion = std::format("{} {}", gst_hl_transform_upstream_name(base),
-                                        get_pool(self, &GstHlUploadPrivate::offered)
+                                        self->priv->offer.wanted()
                                             ? "did not use the offered pool (v4l2src: set io-mode=dmabuf-import)"
                                             : "did not ask for a pool; put hlupload right behind the producer, before "
                                               "any tee");
@@ -188,11 +187,10 @@ hl::Status classify(GstHlUpload *self, GstBuffer *buffer)
         const bool device = priv.layout.placement() == hl::Placement::Device;
         priv.input = device ? GstHlInput::Device : GstHlInput::Host;
         placement = device ? "device" : "host";
-        const auto offered = get_pool(self, &GstHlUploadPrivate::offered);
-        reason = offered && buffer->pool == offered.get() ? "own-pool" : "upstream-pool";
+        reason = priv.offer.made(buffer) ? "own-pool" : "upstream-pool";
     } else {
         priv.input = GstHlInput::Foreign;
-        if (settings_of(self).zero_copy == GST_HL_ZERO_COPY_REQUIRE)
+        if (gst_hl_transform_copies_refused(base))
             return std::unexpected(copy_refused(self));
         reason = foreign_reason(self);
     }
@@ -248,37 +246,24 @@ hl::Status upload(GstHlUpload *self, GstBuffer *in, GstBuffer *out)
 
 } // namespace
 
+GstHlUploadPrivate::GstHlUploadPrivate(GstElement *self) : offer(self, report_offer_failure) {}
+
 static void gst_hl_upload_set_property(GObject *object, guint id, const GValue *value, GParamSpec *spec)
 {
-    Settings &settings = GST_HL_UPLOAD(object)->priv->settings;
-    const GstObjectLocker lock(object);
-    switch (id) {
-    case PROP_MEMORY:
-        settings.memory = static_cast<GstHlMemoryMode>(g_value_get_enum(value));
-        break;
-    case PROP_ZERO_COPY:
-        settings.zero_copy = static_cast<GstHlZeroCopy>(g_value_get_enum(value));
-        break;
-    default:
+    if (id != PROP_MEMORY) {
         G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
-        break;
+        return;
     }
+    const GstObjectLocker lock(object);
+    GST_HL_UPLOAD(object)->priv->memory = static_cast<GstHlMemoryMode>(g_value_get_enum(value));
 }
 
 static void gst_hl_upload_get_property(GObject *object, guint id, GValue *value, GParamSpec *spec)
 {
-    const Settings settings = settings_of(GST_HL_UPLOAD(object));
-    switch (id) {
-    case PROP_MEMORY:
-        g_value_set_enum(value, settings.memory);
-        break;
-    case PROP_ZERO_COPY:
-        g_value_set_enum(value, settings.zero_copy);
-        break;
-    default:
+    if (id == PROP_MEMORY)
+        g_value_set_enum(value, memory_mode(GST_HL_UPLOAD(object)));
+    else
         G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
-        break;
-    }
 }
 
 static GstCaps *gst_hl_upload_transform_caps(GstBaseTransform *, GstPadDirection direction, GstCaps *caps,
@@ -297,7 +282,7 @@ static GstCaps *gst_hl_upload_transform_caps(GstBaseTransform *, GstPadDirection
 static gboolean gst_hl_upload_set_caps(GstBaseTransform *trans, GstCaps *in, GstCaps *out)
 {
     GstHlUpload *self = GST_HL_UPLOAD(trans);
-    set_pool(self, &GstHlUploadPrivate::offered, {}); // upstream asks anew, or it has none
+    self->priv->offer.forget();
     self->priv->offer_failed = false;
     self->priv->staging.reset();
     return GST_BASE_TRANSFORM_CLASS(gst_hl_upload_parent_class)->set_caps(trans, in, out);
@@ -306,28 +291,13 @@ static gboolean gst_hl_upload_set_caps(GstBaseTransform *trans, GstCaps *in, Gst
 static gboolean gst_hl_upload_propose_allocation(GstBaseTransform *trans, GstQuery *, GstQuery *query)
 {
     GstHlUpload *self = GST_HL_UPLOAD(trans);
-    GstCaps *caps = nullptr;
-    gboolean need_pool = FALSE;
-    GstVideoInfo info;
-    gst_query_parse_allocation(query, &caps, &need_pool);
-    if (!gst_hl_video_info_from_caps(caps, &info) || !gst_hl_transform_device(GST_HL_TRANSFORM(self)))
+    GstHlTransform *base = GST_HL_TRANSFORM(trans);
+    if (!gst_hl_transform_device(base) ||
+        !self->priv->offer.propose(query, {.device = gst_hl_transform_device(base),
+                                           .placement = gst_hl_memory_mode_placement(memory_mode(self)),
+                                           .strict = gst_hl_transform_copies_refused(base)}))
         return FALSE;
-    const hl::Placement placement = gst_hl_memory_mode_placement(settings_of(self).memory);
-    auto pool = new_pool(self, placement);
-    if (auto ready = gst_hl_buffer_pool_setup(pool.get(), caps, 0, 0, 0, false); !ready) {
-        GST_WARNING_OBJECT(self, "%s", ready.error().details().c_str());
-        return FALSE;
-    }
-    gst_hl_buffer_pool_set_error_handler(GST_HL_BUFFER_POOL(pool.get()), GST_ELEMENT(self), offer_failed);
-    gst_query_add_allocation_pool(query, need_pool ? pool.get() : nullptr,
-                                  static_cast<guint>(GST_VIDEO_INFO_SIZE(&info)), 0, 0);
-    gst_query_add_allocation_param(query, GST_ALLOCATOR(gst_hl_buffer_pool_allocator(GST_HL_BUFFER_POOL(pool.get()))),
-                                   nullptr);
     gst_query_add_allocation_meta(query, GST_VIDEO_META_API_TYPE, nullptr);
-    GST_DEBUG_OBJECT(self, "offering upstream a pool in %s placement",
-                     placement == hl::Placement::Device ? "device" : "host");
-    // Who asks without wanting a pool (tee does) has not been offered one.
-    set_pool(self, &GstHlUploadPrivate::offered, need_pool ? std::move(pool) : GstPtr<GstBufferPool>());
     return TRUE;
 }
 
@@ -340,7 +310,7 @@ static gboolean gst_hl_upload_decide_allocation(GstBaseTransform *trans, GstQuer
     guint min = 0;
     if (gst_query_get_n_allocation_pools(query) > 0)
         gst_query_parse_nth_allocation_pool(query, 0, nullptr, nullptr, &min, nullptr);
-    auto pool = new_pool(self, hl::Placement::Device);
+    auto pool = new_output(self);
     if (auto ready = gst_hl_buffer_pool_setup(pool.get(), caps, 0, min, 0, true); !ready) {
         (void)gst_hl_transform_fail(GST_HL_TRANSFORM(self), ready.error());
         return FALSE;
@@ -348,7 +318,7 @@ static gboolean gst_hl_upload_decide_allocation(GstBaseTransform *trans, GstQuer
     GstVideoInfo info;
     (void)gst_hl_video_info_from_caps(caps, &info);
     gst_hl_transform_set_query_pool(query, pool.get(), static_cast<guint>(GST_VIDEO_INFO_SIZE(&info)), min);
-    set_pool(self, &GstHlUploadPrivate::output, std::move(pool));
+    set_output(self, std::move(pool));
     return TRUE;
 }
 
@@ -366,7 +336,7 @@ static GstFlowReturn gst_hl_upload_prepare_output_buffer(GstBaseTransform *trans
         *out = in;
         return GST_FLOW_OK;
     }
-    const auto pool = get_pool(self, &GstHlUploadPrivate::output);
+    const auto pool = get_output(self);
     const GstFlowReturn flow = gst_hl_transform_acquire(base, pool.get(), out);
     if (flow == GST_FLOW_OK)
         gst_hl_buffer_copy_metadata(in, *out);
@@ -385,10 +355,10 @@ static GstFlowReturn gst_hl_upload_transform(GstBaseTransform *trans, GstBuffer 
 static gboolean gst_hl_upload_stop(GstBaseTransform *trans)
 {
     GstHlUpload *self = GST_HL_UPLOAD(trans);
-    if (const auto pool = get_pool(self, &GstHlUploadPrivate::output))
+    if (const auto pool = get_output(self))
         (void)gst_buffer_pool_set_active(pool.get(), FALSE);
-    set_pool(self, &GstHlUploadPrivate::output, {});
-    set_pool(self, &GstHlUploadPrivate::offered, {});
+    set_output(self, {});
+    self->priv->offer.reset();
     self->priv->staging.reset();
     return TRUE;
 }
@@ -396,18 +366,9 @@ static gboolean gst_hl_upload_stop(GstBaseTransform *trans)
 static hl::CopyTotals gst_hl_upload_mapped(GstHlTransform *base)
 {
     GstHlUpload *self = GST_HL_UPLOAD(base);
-    hl::CopyTotals sum;
-    for (auto slot : {&GstHlUploadPrivate::output, &GstHlUploadPrivate::offered}) {
-        const auto pool = get_pool(self, slot);
-        if (!pool)
-            continue;
-        const hl::CopyTotals totals =
-            gst_hl_allocator_totals(gst_hl_buffer_pool_allocator(GST_HL_BUFFER_POOL(pool.get())));
-        for (size_t i = 0; i < hl::copy_kinds; ++i) {
-            sum.kind[i].count += totals.kind[i].count;
-            sum.kind[i].bytes += totals.kind[i].bytes;
-        }
-    }
+    hl::CopyTotals sum = self->priv->offer.totals();
+    if (const auto pool = get_output(self))
+        sum += gst_hl_allocator_totals(gst_hl_buffer_pool_allocator(GST_HL_BUFFER_POOL(pool.get())));
     return sum;
 }
 
@@ -428,12 +389,7 @@ static void gst_hl_upload_class_init(GstHlUploadClass *klass)
     g_object_class_install_property(object_class, PROP_MEMORY,
                                     g_param_spec_enum("memory", "Memory", "Which pool is offered upstream",
                                                       GST_TYPE_HL_MEMORY_MODE, GST_HL_MEMORY_AUTO, flags));
-    g_object_class_install_property(object_class, PROP_ZERO_COPY,
-                                    g_param_spec_enum("zero-copy", "Zero copy",
-                                                      "What happens where the CPU would have to copy a frame",
-                                                      GST_TYPE_HL_ZERO_COPY, GST_HL_ZERO_COPY_AUTO, flags));
     gst_type_mark_as_plugin_api(GST_TYPE_HL_MEMORY_MODE, static_cast<GstPluginAPIFlags>(0));
-    gst_type_mark_as_plugin_api(GST_TYPE_HL_ZERO_COPY, static_cast<GstPluginAPIFlags>(0));
 
     GstElementClass *element_class = GST_ELEMENT_CLASS(klass);
     gst_element_class_set_static_metadata(element_class, "Gaudi uploader", "Filter/Converter/Video/Hardware",
@@ -456,5 +412,5 @@ static void gst_hl_upload_class_init(GstHlUploadClass *klass)
 
 static void gst_hl_upload_init(GstHlUpload *self)
 {
-    self->priv = new GstHlUploadPrivate;
+    self->priv = new GstHlUploadPrivate(GST_ELEMENT(self));
 }

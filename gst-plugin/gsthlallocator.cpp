@@ -32,7 +32,7 @@ struct MemoryState {
     std::span<std::byte> host;      // Host placement: the mapping for life
     gsize size = 0;                 // bytes asked for
     guint flags = 0;                // mini-object flags at birth, for recycling
-    uint64_t epoch = 0;             // gst_hl_allocator_drop_recycled() calls before birth
+    uint64_t epoch = 0;             // the allocator's at birth
     std::atomic<bool> used = false; // was handed out before
     GstHlStagedMap staged;          // Device placement
 };
@@ -68,7 +68,8 @@ struct GstHlAllocatorPrivate {
     std::deque<GstMemory *> recycled;   // one reference each; they do not hold the allocator
     std::vector<MemoryState *> dying;   // between qdata's destroy notify and free(); owned
     std::vector<hl::Memory> unreleased; // refused by the device because somebody holds a dup of the descriptor
-    uint64_t epoch = 0;
+    uint64_t epoch = 0; // grows where recycled memories are dropped; those in use then are freed when they come back
+    GstHlLayoutKey layout;
 };
 
 struct _GstHlAllocator {
@@ -153,12 +154,32 @@ void free_recycled(GstHlAllocator *self, std::deque<GstMemory *> &memories)
     memories.clear();
 }
 
-// Takes a resting memory of this maxsize; transfer full, or nullptr.
-GstMemory *pop_recycled(GstHlAllocator *self, gsize maxsize)
+// Goes on in the present epoch, or begins one for another layout.
+uint64_t epoch_of(GstHlAllocator *self, const GstHlLayoutKey *layout)
+{
+    std::deque<GstMemory *> resting;
+    uint64_t epoch;
+    {
+        const std::lock_guard lock(self->priv->mutex);
+        if (layout && self->priv->layout != *layout) {
+            self->priv->layout = *layout;
+            ++self->priv->epoch;
+            resting.swap(self->priv->recycled);
+        }
+        epoch = self->priv->epoch;
+    }
+    free_recycled(self, resting);
+    return epoch;
+}
+
+// Takes a resting memory of this maxsize and epoch; transfer full, or nullptr.
+GstMemory *pop_recycled(GstHlAllocator *self, gsize maxsize, uint64_t epoch)
 {
     const std::lock_guard lock(self->priv->mutex);
     auto &resting = self->priv->recycled;
-    const auto at = std::ranges::find_if(resting, [=](GstMemory *memory) { return memory->maxsize == maxsize; });
+    const auto at = self->priv->epoch == epoch
+                        ? std::ranges::find_if(resting, [=](GstMemory *m) { return m->maxsize == maxsize; })
+                        : resting.end();
     if (at == resting.end())
         return nullptr;
     GstMemory *memory = *at;
@@ -172,7 +193,7 @@ void forbid_recycling(GstMemory *memory)
     GST_MINI_OBJECT_CAST(root_of(memory))->dispose = nullptr;
 }
 
-hl::Result<GstMemory *> wrap(GstHlAllocator *self, const hl::Memory &memory, gsize size)
+hl::Result<GstMemory *> wrap(GstHlAllocator *self, const hl::Memory &memory, gsize size, uint64_t epoch)
 {
     GstHlAllocatorPrivate *priv = self->priv;
     std::span<std::byte> host;
@@ -196,23 +217,20 @@ hl::Result<GstMemory *> wrap(GstHlAllocator *self, const hl::Memory &memory, gsi
     state->host = host;
     state->size = size;
     state->flags = GST_MINI_OBJECT_FLAGS(out);
-    {
-        const std::lock_guard lock(priv->mutex);
-        state->epoch = priv->epoch;
-    }
+    state->epoch = epoch;
     gst_mini_object_set_qdata(GST_MINI_OBJECT_CAST(out), state_quark(), state, state_orphaned);
     GST_MINI_OBJECT_CAST(out)->dispose = memory_disposed;
     return out;
 }
 
-hl::Result<GstMemory *> alloc_new(GstHlAllocator *self, gsize size)
+hl::Result<GstMemory *> alloc_new(GstHlAllocator *self, gsize size, uint64_t epoch)
 {
     GstHlAllocatorPrivate *priv = self->priv;
     retry_releases(self);
     auto memory = priv->device->allocate(maxsize_for(size), priv->placement);
     if (!memory)
         return std::unexpected(std::move(memory.error()));
-    auto out = wrap(self, *memory, size);
+    auto out = wrap(self, *memory, size, epoch);
     if (!out)
         release_or_keep(self, *memory);
     return out;
@@ -385,9 +403,11 @@ hl::Placement gst_hl_allocator_placement(GstHlAllocator *self)
     return self->priv->placement;
 }
 
-hl::Result<GstPtr<GstMemory>> gst_hl_allocator_alloc_memory(GstHlAllocator *self, gsize size)
+hl::Result<GstPtr<GstMemory>> gst_hl_allocator_alloc_memory(GstHlAllocator *self, gsize size,
+                                                            const GstHlLayoutKey *layout)
 {
-    while (GstMemory *memory = pop_recycled(self, maxsize_for(size))) {
+    const uint64_t epoch = epoch_of(self, layout);
+    while (GstMemory *memory = pop_recycled(self, maxsize_for(size), epoch)) {
         auto resting = GstPtr<GstMemory>::adopt(memory);
         if (auto reusable = gst_hl_memory_make_reusable(memory); !reusable) {
             GST_WARNING_OBJECT(self, "a recycled memory is dropped: %s", reusable.error().details().c_str());
@@ -400,7 +420,7 @@ hl::Result<GstPtr<GstMemory>> gst_hl_allocator_alloc_memory(GstHlAllocator *self
         GST_MINI_OBJECT_FLAGS(memory) = state->flags;
         return resting;
     }
-    auto memory = alloc_new(self, size);
+    auto memory = alloc_new(self, size, epoch);
     if (!memory)
         return std::unexpected(std::move(memory.error()));
     return GstPtr<GstMemory>::adopt(*memory);
@@ -411,7 +431,7 @@ void gst_hl_allocator_drop_recycled(GstHlAllocator *self)
     std::deque<GstMemory *> resting;
     {
         const std::lock_guard lock(self->priv->mutex);
-        ++self->priv->epoch; // memories in use now are freed, not recycled, when they come back
+        ++self->priv->epoch;
         resting.swap(self->priv->recycled);
     }
     self->priv->maps->drop_pages();

@@ -9,6 +9,7 @@
 #include <gst/gst.h>
 
 #include <memory>
+#include <vector>
 
 // Allocates frames in one placement of one device, as dma-buf memories (gst_is_dmabuf_memory() holds). Host placement
 // keeps one CPU mapping for life. A CPU map of a device frame is a staged DMA, counted; it fails under strict mode
@@ -24,11 +25,16 @@ G_DECLARE_FINAL_TYPE(GstHlAllocator, gst_hl_allocator, GST, HL_ALLOCATOR, GstDma
 [[nodiscard]] const std::shared_ptr<hl::Device> &gst_hl_allocator_device(GstHlAllocator *self);
 [[nodiscard]] hl::Placement gst_hl_allocator_placement(GstHlAllocator *self);
 
+// How planes lie in a frame, for comparison alone: an importer caches it by memory (kmssink's framebuffers), so a
+// recycled memory must not come back in another layout.
+using GstHlLayoutKey = std::vector<gsize>;
 // A memory of exactly `size` bytes whose maxsize has at least a page of slack (v4l2src queues maxsize). Takes a
-// recycled one of the same maxsize first. transfer full. Errors: MemoryFull, MemoryHost, FdLimit, MemoryExport,
+// recycled one of the same maxsize first; where the layout is another than that asked for last, those are freed
+// instead. Without a layout it does not matter. transfer full. Errors: MemoryFull, MemoryHost, FdLimit, MemoryExport,
 // DeviceLost.
-[[nodiscard]] hl::Result<GstPtr<GstMemory>> gst_hl_allocator_alloc_memory(GstHlAllocator *self, gsize size);
-// Frees the recycled memories that nobody holds. Called when the layout changes and at stop.
+[[nodiscard]] hl::Result<GstPtr<GstMemory>> gst_hl_allocator_alloc_memory(GstHlAllocator *self, gsize size,
+                                                                          const GstHlLayoutKey *layout = nullptr);
+// Frees the recycled memories that nobody holds.
 void gst_hl_allocator_drop_recycled(GstHlAllocator *self);
 void gst_hl_allocator_set_strict(GstHlAllocator *self, bool strict);
 // The element that posts the ERROR CopyRefused the first time strict mode refuses a map, because the element that maps

@@ -10,12 +10,14 @@
 
 struct GstHlBufferPoolPrivate {
     GstPtr<GstHlAllocator> allocator;
+    bool shared = false; // with other pools
 
     // Set by set_config, which GstBufferPool calls only while the pool is inactive; read by alloc_buffer.
     GstVideoInfo info{};
     GstVideoAlignment alignment{};
     bool aligned = false;
     gsize size = 0;
+    GstHlLayoutKey layout;
 
     std::mutex mutex; // guards error
     std::optional<hl::Error> error;
@@ -71,12 +73,17 @@ struct Layout {
     gsize size = 0;
 };
 
-bool same_layout(const GstHlBufferPoolPrivate &priv, const Layout &layout)
+GstHlLayoutKey key_of(const Layout &layout)
 {
-    if (priv.size != layout.size || !gst_video_info_is_equal(&priv.info, &layout.info))
-        return false;
-    return std::ranges::equal(priv.info.offset, layout.info.offset) &&
-           std::ranges::equal(priv.info.stride, layout.info.stride);
+    const GstVideoInfo &info = layout.info;
+    GstHlLayoutKey key{layout.size, gsize{GST_VIDEO_INFO_FORMAT(&info)},
+                       static_cast<gsize>(GST_VIDEO_INFO_WIDTH(&info)),
+                       static_cast<gsize>(GST_VIDEO_INFO_HEIGHT(&info))};
+    for (guint p = 0; p < GST_VIDEO_INFO_N_PLANES(&info); ++p) {
+        key.push_back(GST_VIDEO_INFO_PLANE_OFFSET(&info, p));
+        key.push_back(static_cast<gsize>(GST_VIDEO_INFO_PLANE_STRIDE(&info, p)));
+    }
+    return key;
 }
 
 } // namespace
@@ -120,9 +127,7 @@ static gboolean gst_hl_buffer_pool_set_config(GstBufferPool *pool, GstStructure 
     // Whatever allocator the configuring element names, memory comes from ours.
     gst_buffer_pool_config_set_allocator(config, GST_ALLOCATOR(self->priv->allocator.get()), &params);
 
-    // Importers cache by memory (kmssink's framebuffers), so a recycled one must not come back in another layout.
-    if (!same_layout(*self->priv, layout))
-        gst_hl_allocator_drop_recycled(self->priv->allocator.get());
+    self->priv->layout = key_of(layout);
     self->priv->info = layout.info;
     self->priv->alignment = layout.alignment;
     self->priv->aligned = layout.aligned;
@@ -135,7 +140,7 @@ static GstFlowReturn gst_hl_buffer_pool_alloc_buffer(GstBufferPool *pool, GstBuf
 {
     GstHlBufferPool *self = GST_HL_BUFFER_POOL(pool);
     const GstHlBufferPoolPrivate &priv = *self->priv;
-    auto memory = gst_hl_allocator_alloc_memory(priv.allocator.get(), priv.size);
+    auto memory = gst_hl_allocator_alloc_memory(priv.allocator.get(), priv.size, &priv.layout);
     if (!memory) {
         keep_error(self, std::move(memory.error()));
         return GST_FLOW_ERROR;
@@ -209,7 +214,9 @@ static gboolean gst_hl_buffer_pool_start(GstBufferPool *pool)
 static gboolean gst_hl_buffer_pool_stop(GstBufferPool *pool)
 {
     const gboolean stopped = GST_BUFFER_POOL_CLASS(gst_hl_buffer_pool_parent_class)->stop(pool);
-    gst_hl_allocator_drop_recycled(GST_HL_BUFFER_POOL(pool)->priv->allocator.get());
+    const GstHlBufferPoolPrivate &priv = *GST_HL_BUFFER_POOL(pool)->priv;
+    if (!priv.shared)
+        gst_hl_allocator_drop_recycled(priv.allocator.get());
     return stopped;
 }
 
@@ -244,8 +251,17 @@ static void gst_hl_buffer_pool_init(GstHlBufferPool *self)
 
 GstPtr<GstBufferPool> gst_hl_buffer_pool_new(std::shared_ptr<hl::Device> device, hl::Placement placement)
 {
+    auto self = gst_hl_buffer_pool_new_shared(gst_hl_allocator_new(std::move(device), placement));
+    GST_HL_BUFFER_POOL(self.get())->priv->shared = false;
+    return self;
+}
+
+GstPtr<GstBufferPool> gst_hl_buffer_pool_new_shared(GstPtr<GstHlAllocator> allocator)
+{
     auto self = GstPtr<GstBufferPool>::sink(GST_BUFFER_POOL(g_object_new(GST_TYPE_HL_BUFFER_POOL, nullptr)));
-    GST_HL_BUFFER_POOL(self.get())->priv->allocator = gst_hl_allocator_new(std::move(device), placement);
+    GstHlBufferPoolPrivate &priv = *GST_HL_BUFFER_POOL(self.get())->priv;
+    priv.allocator = std::move(allocator);
+    priv.shared = true;
     return self;
 }
 

@@ -19,6 +19,8 @@ G_DECLARE_FINAL_TYPE(GstHlBufferPool, gst_hl_buffer_pool, GST, HL_BUFFER_POOL, G
 
 // transfer full (sunk)
 [[nodiscard]] GstPtr<GstBufferPool> gst_hl_buffer_pool_new(std::shared_ptr<hl::Device> device, hl::Placement placement);
+// The same with an allocator that other pools use too: stopping this pool leaves the recycled memories to them.
+[[nodiscard]] GstPtr<GstBufferPool> gst_hl_buffer_pool_new_shared(GstPtr<GstHlAllocator> allocator);
 
 [[nodiscard]] GstHlAllocator *gst_hl_buffer_pool_allocator(GstHlBufferPool *self); // transfer none
 // The error that made the last acquire or start fail, moved out; nullopt if none.

@@ -33,6 +33,14 @@ struct CopyTotals {
     };
     std::array<Total, copy_kinds> kind{};
 
+    CopyTotals &operator+=(const CopyTotals &other) noexcept
+    {
+        for (size_t i = 0; i < copy_kinds; ++i) {
+            kind[i].count += other.kind[i].count;
+            kind[i].bytes += other.kind[i].bytes;
+        }
+        return *this;
+    }
     [[nodiscard]] const Total &operator[](CopyKind k) const noexcept { return kind[static_cast<size_t>(k)]; }
 };
 

@@ -130,6 +130,36 @@ TEST_F(DownloadTest, ForeignFramesAreCopiedWhereOnlyDmabufIsTaken)
     EXPECT_EQ(h.messages().of(GST_MESSAGE_WARNING).size(), 1u);
 }
 
+TEST_F(DownloadTest, RequireRefusesACopyAndTellsWhy)
+{
+    const std::string dmabuf = dmabuf_caps("I420", 61, 31), system = system_caps("I420", 61, 31);
+    for (const bool padded : {true, false}) {
+        Harness h("hldownload device=sim zero-copy=require");
+        if (!padded)
+            h.sink_caps(gst_hl_video_caps_dmabuf());
+        h.src_caps(padded ? dmabuf : system);
+        EXPECT_EQ(h.push(padded ? frame(dmabuf, hl::Placement::Host, true) : foreign_frame(system, picture(system, 1))),
+                  GST_FLOW_ERROR);
+        EXPECT_EQ(h.stat("cpu-copies"), 0u);
+        const Messages messages = h.messages();
+        EXPECT_EQ(messages.error_codes(), std::vector<std::string>{"HL-CPY-001"});
+        ASSERT_EQ(messages.of(GST_MESSAGE_ERROR).size(), 1u);
+        GError *error = nullptr;
+        gst_message_parse_error(messages.of(GST_MESSAGE_ERROR)[0], &error, nullptr);
+        const GErrorPtr owned(error);
+        EXPECT_NE(std::string(error->message).find(padded ? "does not read GstVideoMeta" : "nothing but DMABuf"),
+                  std::string::npos)
+            << error->message;
+    }
+    // A DMA is no copy.
+    Harness h("hldownload device=sim zero-copy=require");
+    h.src_caps(dmabuf);
+    const auto in = frame(dmabuf, hl::Placement::Device);
+    fill(in.get(), dmabuf, picture(dmabuf, 1));
+    EXPECT_EQ(h.push(in), GST_FLOW_OK);
+    EXPECT_EQ(h.stat("downloads"), 1u);
+}
+
 // The harness's sink answers no ALLOCATION query, so it is one that does not read GstVideoMeta.
 TEST_F(DownloadTest, PaddedHostFramesAreCopiedForWhoIgnoresStrides)
 {

@@ -5,6 +5,7 @@
 #include "gsthlbufferpool.h"
 #include "gsthlcaps.h"
 #include "gsthltransformmeta.h"
+#include "memorytesting.h"
 
 #include <gst/analytics/analytics.h>
 
@@ -323,6 +324,7 @@ TEST_F(InferTest, InfersEveryThirdFrame)
 TEST_F(InferTest, OffersItsPoolWithVideoMeta)
 {
     const HarnessPtr h = infer_harness("model=builtin:null in-flight=3", 320, 240);
+    gst_harness_add_propose_allocation_meta(h.get(), GST_VIDEO_META_API_TYPE, nullptr);
     const auto caps = GstPtr<GstCaps>::adopt(video_caps("NV12", 320, 240));
     const auto query = GstPtr<GstQuery>::adopt(gst_query_new_allocation(caps.get(), TRUE));
     ASSERT_TRUE(gst_pad_peer_query(h->srcpad, query.get()));
@@ -338,6 +340,72 @@ TEST_F(InferTest, OffersItsPoolWithVideoMeta)
     EXPECT_EQ(max, 0u);
     EXPECT_TRUE(gst_query_find_allocation_meta(query.get(), GST_VIDEO_META_API_TYPE, nullptr));
     EXPECT_EQ(gst_query_get_n_allocation_params(query.get()), 1u);
+}
+
+// The frames go on as they are, so what those behind hlinfer cannot take must not be offered to those before it.
+TEST_F(InferTest, OffersTheMetasThatDownstreamUnderstands)
+{
+    const auto caps = GstPtr<GstCaps>::adopt(video_caps("NV12", 320, 240));
+    const auto offered = [&](GstPad *sink, GType api) {
+        const auto query = GstPtr<GstQuery>::adopt(gst_query_new_allocation(caps.get(), TRUE));
+        EXPECT_TRUE(gst_pad_query(sink, query.get()));
+        return gst_query_find_allocation_meta(query.get(), api, nullptr) != FALSE;
+    };
+    for (const bool reads : {false, true}) {
+        const HarnessPtr h = infer_harness("model=builtin:null", 320, 240);
+        gst_harness_add_propose_allocation_meta(h.get(), GST_VIDEO_OVERLAY_COMPOSITION_META_API_TYPE, nullptr);
+        gst_harness_add_propose_allocation_meta(h.get(), GST_VIDEO_CROP_META_API_TYPE, nullptr);
+        if (reads)
+            gst_harness_add_propose_allocation_meta(h.get(), GST_VIDEO_META_API_TYPE, nullptr);
+        const auto sink = GstPtr<GstPad>::adopt(gst_element_get_static_pad(h->element, "sink"));
+        EXPECT_EQ(offered(sink.get(), GST_VIDEO_META_API_TYPE), reads);
+        EXPECT_TRUE(offered(sink.get(), GST_VIDEO_OVERLAY_COMPOSITION_META_API_TYPE));
+        EXPECT_FALSE(offered(sink.get(), GST_VIDEO_CROP_META_API_TYPE)) << "the model would see what is cropped away";
+    }
+    // Who does not answer reads none; but fakesink reads nothing at all.
+    const std::pair<const char *, bool> lines[] = {
+        {"fakesink", true},
+        {"tee name=t ! queue ! fakesink t. ! queue ! fakesink", true},
+        {"tee name=t ! queue ! fakesink t. ! queue ! appsink wait-on-eos=false", false},
+        {"appsink wait-on-eos=false", false}};
+    for (const auto &[end, reads] : lines) {
+        Line line("videotestsrc num-buffers=1 ! " + caps_text +
+                  std::string(" ! hlinfer name=infer model=builtin:null ! ") + end);
+        line.set(GST_STATE_PAUSED);
+        ASSERT_EQ(line.settle(), GST_STATE_CHANGE_SUCCESS);
+        const auto sink = GstPtr<GstPad>::adopt(gst_element_get_static_pad(line.element("infer").get(), "sink"));
+        line.set(GST_STATE_PLAYING);
+        EXPECT_EQ(offered(sink.get(), GST_VIDEO_META_API_TYPE), reads) << end;
+    }
+}
+
+// libav asks for a new pool with every frame where it finds the old one's size odd.
+TEST_F(InferTest, AnswersForTheSameCapsShareTheirMemories)
+{
+    const HarnessPtr h = infer_harness("model=builtin:null", 320, 240);
+    const auto caps = GstPtr<GstCaps>::adopt(video_caps("NV12", 320, 240));
+    const auto other = GstPtr<GstCaps>::adopt(video_caps("NV12", 240, 320));
+    const auto frame_of_new_pool = [&](GstCaps *wanted) {
+        const auto query = GstPtr<GstQuery>::adopt(gst_query_new_allocation(wanted, TRUE));
+        EXPECT_TRUE(gst_pad_peer_query(h->srcpad, query.get()));
+        GstBufferPool *raw = nullptr;
+        gst_query_parse_nth_allocation_pool(query.get(), 0, &raw, nullptr, nullptr, nullptr);
+        const auto pool = GstPtr<GstBufferPool>::adopt(raw);
+        GstStructure *const config = gst_buffer_pool_get_config(pool.get());
+        gst_buffer_pool_config_set_params(config, wanted, 0, 0, 0);
+        EXPECT_TRUE(gst_buffer_pool_set_config(pool.get(), config));
+        EXPECT_TRUE(gst_buffer_pool_set_active(pool.get(), TRUE));
+        GstBuffer *buffer = nullptr;
+        EXPECT_EQ(gst_buffer_pool_acquire_buffer(pool.get(), &buffer, nullptr), GST_FLOW_OK);
+        const ino_t identity = hltest::inode(buffer);
+        gst_buffer_unref(buffer);
+        gst_buffer_pool_set_active(pool.get(), FALSE);
+        return identity;
+    };
+    const ino_t first = frame_of_new_pool(caps.get());
+    for (int i = 0; i < 3; ++i)
+        EXPECT_EQ(frame_of_new_pool(caps.get()), first);
+    EXPECT_NE(frame_of_new_pool(other.get()), first) << "same size, other layout";
 }
 
 TEST_F(InferTest, AnswersCapsFromBothSides)

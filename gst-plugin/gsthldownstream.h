@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include "gsthlptr.h"
+
+#include <gst/gst.h>
+
+// What the elements behind a pad say of the frames they will get: for elements that pass frames on as they are, and
+// answer the ALLOCATION query for those behind them too.
+struct GstHlDownstream {
+    bool video_meta = false; // strides and offsets may differ from GStreamer's default ones
+    guint min_buffers = 0;   // frames they hold at once
+    GstPtr<GstQuery> answer; // nullptr where none was given
+};
+
+// Asks the peer of `src` with an ALLOCATION query. Serialized: everything sent before must have reached it. Frames
+// under DMABuf caps have no layout but GstVideoMeta's. Of sinks that answer nothing fakesink alone may get any layout,
+// because it looks at no byte.
+[[nodiscard]] GstHlDownstream gst_hl_ask_downstream(GstPad *src, GstCaps *caps);
+
+// Adds the metas that downstream understands to an answer of our own, but for the crop: a frame that is looked at here
+// has to be cropped before.
+void gst_hl_forward_metas(const GstHlDownstream &downstream, GstQuery *query);
