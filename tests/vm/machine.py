@@ -97,8 +97,8 @@ class Machine:
         command += ['-accel', 'tcg,thread=multi,tb-size=512' if self.accel == 'tcg' else self.accel, '-cpu', 'max', '-smp', str(self.cpus), '-m', f'{self.memory}M', '-machine', 'q35',
                     '-no-user-config', '-nodefaults', '-no-reboot', '-display', 'none', '-monitor', 'none',
                     '-kernel', str(self.kit / 'vmlinuz'), '-initrd', str(self.kit / 'initramfs'),
-                    # Watchdogs of time would bark at a busy host.
-                    '-append', f'console=ttyS0 loglevel=5 log_buf_len=16M panic=-1 hugepages={HUGE_PAGES} nowatchdog rcupdate.rcu_cpu_stall_timeout=300',
+                    # Watchdogs of time would bark at a busy host; so would the framebuffer console, which gives a card 100 ms for a vertical blank (drm_crtc_wait_one_vblank()).
+                    '-append', f'console=ttyS0 loglevel=5 log_buf_len=16M panic=-1 hugepages={HUGE_PAGES} nowatchdog rcupdate.rcu_cpu_stall_timeout=300 drm_kms_helper.fbdev_emulation=0',
                     '-fsdev', f'{share},id=root,path=/,readonly=on', '-device', 'virtio-9p-pci,fsdev=root,mount_tag=root',
                     '-fsdev', f'{share},id=kit,path={self.escaped(self.kit / "root")},readonly=on', '-device', 'virtio-9p-pci,fsdev=kit,mount_tag=kit',
                     '-fsdev', f'{share},id=share,path={self.escaped(self.share)}', '-device', 'virtio-9p-pci,fsdev=share,mount_tag=share',
