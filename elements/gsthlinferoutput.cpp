@@ -17,8 +17,9 @@ namespace {
 struct TensorPoolPrivate {
     GstPtr<GstHlAllocator> allocator;
     gsize size = 0;
-    std::mutex mutex; // guards error
+    std::mutex mutex; // guards what follows
     std::optional<hl::Error> error;
+    std::vector<GstBuffer *> idle; // owned; a stack, so that a model writes where it wrote last and the cache is warm
 };
 
 } // namespace
@@ -50,6 +51,48 @@ static GstFlowReturn gst_hl_tensor_pool_alloc_buffer(GstBufferPool *pool, GstBuf
     return GST_FLOW_OK;
 }
 
+static GstFlowReturn gst_hl_tensor_pool_acquire_buffer(GstBufferPool *pool, GstBuffer **buffer,
+                                                       GstBufferPoolAcquireParams *params)
+{
+    auto *const priv = GST_HL_TENSOR_POOL_CAST(pool)->priv;
+    if (GST_BUFFER_POOL_IS_FLUSHING(pool))
+        return GST_FLOW_FLUSHING;
+    {
+        const std::lock_guard lock(priv->mutex);
+        if (!priv->idle.empty()) {
+            *buffer = priv->idle.back();
+            priv->idle.pop_back();
+            return GST_FLOW_OK;
+        }
+    }
+    return GST_BUFFER_POOL_CLASS(gst_hl_tensor_pool_parent_class)->acquire_buffer(pool, buffer, params);
+}
+
+static void gst_hl_tensor_pool_release_buffer(GstBufferPool *pool, GstBuffer *buffer)
+{
+    auto *const priv = GST_HL_TENSOR_POOL_CAST(pool)->priv;
+    // Somebody has changed its memories: the base class discards it.
+    if (GST_BUFFER_FLAG_IS_SET(buffer, GST_BUFFER_FLAG_TAG_MEMORY) || !gst_buffer_is_all_memory_writable(buffer))
+        return GST_BUFFER_POOL_CLASS(gst_hl_tensor_pool_parent_class)->release_buffer(pool, buffer);
+    const std::lock_guard lock(priv->mutex);
+    priv->idle.push_back(buffer);
+}
+
+// The base class counts the buffers it made and frees those in its own queue.
+static gboolean gst_hl_tensor_pool_stop(GstBufferPool *pool)
+{
+    auto *const priv = GST_HL_TENSOR_POOL_CAST(pool)->priv;
+    auto *const parent = GST_BUFFER_POOL_CLASS(gst_hl_tensor_pool_parent_class);
+    std::vector<GstBuffer *> idle;
+    {
+        const std::lock_guard lock(priv->mutex);
+        idle.swap(priv->idle);
+    }
+    for (GstBuffer *const buffer : idle)
+        parent->release_buffer(pool, buffer);
+    return parent->stop(pool);
+}
+
 static void gst_hl_tensor_pool_finalize(GObject *object)
 {
     delete GST_HL_TENSOR_POOL_CAST(object)->priv;
@@ -60,6 +103,9 @@ static void gst_hl_tensor_pool_class_init(GstHlTensorPoolClass *klass)
 {
     G_OBJECT_CLASS(klass)->finalize = gst_hl_tensor_pool_finalize;
     GST_BUFFER_POOL_CLASS(klass)->alloc_buffer = gst_hl_tensor_pool_alloc_buffer;
+    GST_BUFFER_POOL_CLASS(klass)->acquire_buffer = gst_hl_tensor_pool_acquire_buffer;
+    GST_BUFFER_POOL_CLASS(klass)->release_buffer = gst_hl_tensor_pool_release_buffer;
+    GST_BUFFER_POOL_CLASS(klass)->stop = gst_hl_tensor_pool_stop;
 }
 
 static void gst_hl_tensor_pool_init(GstHlTensorPool *self)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "gsthlinferqueue.h"
 
+#include <algorithm>
 #include <format>
 #include <utility>
 
@@ -9,15 +10,20 @@ namespace {
 // Serialized events that may wait in line before the sink pad's thread waits too.
 constexpr size_t event_places = 32;
 
+// The longest that a frame which is ready waits for the task, and only while upstream waits for the device anyway.
+constexpr std::chrono::microseconds coalescing{400};
+
 } // namespace
 
-std::shared_ptr<GstHlInferQueue> GstHlInferQueue::create(unsigned in_flight, std::chrono::nanoseconds timeout)
+std::shared_ptr<GstHlInferQueue> GstHlInferQueue::create(unsigned in_flight, unsigned at_once,
+                                                         std::chrono::nanoseconds timeout)
 {
-    return std::shared_ptr<GstHlInferQueue>(new GstHlInferQueue(in_flight, timeout));
+    return std::shared_ptr<GstHlInferQueue>(new GstHlInferQueue(in_flight, at_once, timeout));
 }
 
-GstHlInferQueue::GstHlInferQueue(unsigned in_flight, std::chrono::nanoseconds timeout)
-    : most_frames_(most_frames(in_flight)), timeout_(timeout), items_(most_frames(in_flight) + event_places)
+GstHlInferQueue::GstHlInferQueue(unsigned in_flight, unsigned at_once, std::chrono::nanoseconds timeout)
+    : most_frames_(most_frames(in_flight)), batch_(in_flight > at_once + 1 ? (in_flight - at_once) * 2 / 3 : 1),
+      timeout_(timeout), items_(most_frames(in_flight) + event_places)
 {
     requests_.reserve(in_flight);
     free_.reserve(in_flight);
@@ -54,17 +60,35 @@ bool GstHlInferQueue::wait(std::unique_lock<std::mutex> &lock, Waiting what)
     return !ended();
 }
 
-void GstHlInferQueue::wake_stream()
+// A wake-up takes the core from who infers. Where more than half of the requests are out the device has work, and the
+// sink pad's thread can fill several places at once a little later.
+bool GstHlInferQueue::worth_waking(Waiting what) const
 {
-    if (met(stream_waits_))
-        stream_.notify_one();
+    if (what != Waiting::RequestRoom)
+        return met(what);
+    return met(what) && free_.size() >= batch_ && frames_ + batch_ <= most_frames_;
 }
 
-// A wake-up costs more than the queue itself: only the head's readiness is worth one.
-void GstHlInferQueue::wake_task(uint64_t number)
+// Only the head's readiness is worth a wake-up; while the task coalesces, only that of several frames.
+bool GstHlInferQueue::worth_waking_task() const
 {
-    if (task_waits_ && number == head_)
+    if (task_sleeps_ == TaskSleep::Awake || !head_ready())
+        return false;
+    return task_sleeps_ == TaskSleep::UntilReady || frames_ - pending_ >= batch_;
+}
+
+// Wakes after unlocking: who wakes on this core takes it at once, and would find the lock taken.
+void GstHlInferQueue::unlock_and_wake(std::unique_lock<std::mutex> &lock)
+{
+    const bool task = worth_waking_task();
+    const bool stream = worth_waking(stream_waits_);
+    if (task)
+        task_sleeps_ = TaskSleep::Awake;
+    lock.unlock();
+    if (task)
         task_.notify_one();
+    if (stream)
+        stream_.notify_one();
 }
 
 GstHlInferQueue::Item &GstHlInferQueue::append(Item::Kind kind)
@@ -86,12 +110,12 @@ GstFlowReturn GstHlInferQueue::push_frame(GstPtr<GstBuffer> frame, hl::Clock::ti
     Item &item = append(Item::Kind::Frame);
     item.frame = std::move(frame);
     item.entered = entered;
-    wake_task(tail_ - 1);
+    unlock_and_wake(lock);
     return GST_FLOW_OK;
 }
 
-std::expected<GstHlInferQueue::Request *, GstFlowReturn>
-GstHlInferQueue::push_request(GstPtr<GstBuffer> frame, hl::Clock::time_point entered)
+std::expected<GstHlInferQueue::Request *, GstFlowReturn> GstHlInferQueue::push_request(GstPtr<GstBuffer> frame,
+                                                                                       hl::Clock::time_point entered)
 {
     std::unique_lock lock(mutex_);
     if (!wait(lock, Waiting::RequestRoom) || flow_ == GST_FLOW_EOS)
@@ -124,7 +148,7 @@ bool GstHlInferQueue::push_event(GstPtr<GstEvent> event)
     if (!wait(lock, Waiting::EventRoom))
         return false;
     append(Item::Kind::Event).event = std::move(event);
-    wake_task(tail_ - 1);
+    unlock_and_wake(lock);
     return true;
 }
 
@@ -145,11 +169,25 @@ hl::Deadline GstHlInferQueue::deadline_from(hl::Clock::time_point start) const
     return timeout_.count() == 0 ? hl::no_deadline : start + timeout_;
 }
 
+// Frames come faster than it pays to be woken for each, and none of them is late: upstream waits for the device.
+bool GstHlInferQueue::may_coalesce() const
+{
+    return stream_waits_ == Waiting::RequestRoom && batch_ > 1 &&
+           (since_sleep_ > 1 || hl::Clock::now() - last_sleep_ < coalescing);
+}
+
+void GstHlInferQueue::coalesce(std::unique_lock<std::mutex> &lock)
+{
+    task_sleeps_ = TaskSleep::Coalescing;
+    task_.wait_for(lock, coalescing);
+    task_sleeps_ = TaskSleep::Awake;
+}
+
 // Waits for the head to change. TRUE if it is a request whose time is over. On an empty queue the task sleeps for one
 // timeout and looks again: that is before any deadline set meanwhile, so a request need not wake it.
 bool GstHlInferQueue::head_is_late(std::unique_lock<std::mutex> &lock)
 {
-    task_waits_ = true;
+    task_sleeps_ = TaskSleep::UntilReady;
     const bool empty = head_ == tail_;
     const uint64_t number = head_;
     const hl::Deadline until = empty ? deadline_from(hl::Clock::now()) : at(head_).request->deadline;
@@ -158,14 +196,21 @@ bool GstHlInferQueue::head_is_late(std::unique_lock<std::mutex> &lock)
         task_.wait(lock);
     else
         timed_out = task_.wait_until(lock, until) == std::cv_status::timeout;
-    task_waits_ = false;
+    task_sleeps_ = TaskSleep::Awake;
     return timed_out && !empty && number == head_ && find_pending(number);
 }
 
 bool GstHlInferQueue::pop(Item &item)
 {
     std::unique_lock lock(mutex_);
-    while (!ended() && (head_ == tail_ || !at(head_).ready)) {
+    if (!ended() && !head_ready()) {
+        const bool several = may_coalesce();
+        last_sleep_ = hl::Clock::now();
+        since_sleep_ = 0;
+        if (several)
+            coalesce(lock);
+    }
+    while (!ended() && !head_ready()) {
         if (!head_is_late(lock))
             continue;
         item.kind = Item::Kind::Error;
@@ -181,22 +226,23 @@ bool GstHlInferQueue::pop(Item &item)
     if (ended())
         return false;
     item = std::move(at(head_++));
+    ++since_sleep_;
     if (item.kind == Item::Kind::Frame)
         --frames_;
     pushing_ = true;
-    wake_stream();
+    unlock_and_wake(lock);
     return true;
 }
 
 void GstHlInferQueue::popped(GstFlowReturn result)
 {
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
     pushing_ = false;
     if (result != GST_FLOW_OK && flow_ == GST_FLOW_OK) {
         flow_ = result;
         stream_.notify_one();
     }
-    wake_stream();
+    unlock_and_wake(lock);
 }
 
 void GstHlInferQueue::resume_after_eos()
@@ -242,13 +288,13 @@ std::vector<GstPtr<GstEvent>> GstHlInferQueue::clear()
 {
     std::vector<Item> dropped; // let go of outside the lock: freeing buffers runs foreign code
     {
-        const std::lock_guard lock(mutex_);
+        std::unique_lock lock(mutex_);
         dropped.reserve(tail_ - head_);
         for (; head_ != tail_; ++head_)
             dropped.push_back(std::move(at(head_)));
         frames_ = 0;
         pending_ = 0;
-        wake_stream();
+        unlock_and_wake(lock);
     }
     std::vector<GstPtr<GstEvent>> sticky;
     for (Item &item : dropped) {
@@ -275,14 +321,14 @@ void GstHlInferQueue::release_request(void *data) noexcept
     const std::shared_ptr<GstHlInferQueue> queue = std::move(request->queue);
     const GstPtr<GstBuffer> frame = std::move(request->frame);
     const GstPtr<GstBuffer> output = std::move(request->output);
-    const std::lock_guard lock(queue->mutex_);
+    std::unique_lock lock(queue->mutex_);
     queue->free_.push_back(request);
-    queue->wake_stream();
+    queue->unlock_and_wake(lock);
 }
 
 void GstHlInferQueue::job_finished(hl::JobResult result) noexcept
 {
-    const std::lock_guard lock(mutex_);
+    std::unique_lock lock(mutex_);
     // Reports from before a flush find their place gone.
     Item *const item = find_pending(result.id);
     if (!item)
@@ -300,7 +346,5 @@ void GstHlInferQueue::job_finished(hl::JobResult result) noexcept
         item->error = std::make_unique<hl::Error>(std::move(result.status.error()));
         --frames_;
     }
-    wake_task(result.id);
-    if (stream_waits_ == Waiting::NoRequests)
-        wake_stream();
+    unlock_and_wake(lock);
 }

@@ -45,15 +45,16 @@ public:
         hl::JobTimes times;
     };
 
-    // At most `in_flight` requests are out, and most_frames() frames are in line. A request not reported within `timeout`
-    // (0: for ever) ends the stream.
-    [[nodiscard]] static std::shared_ptr<GstHlInferQueue> create(unsigned in_flight, std::chrono::nanoseconds timeout);
+    // At most `in_flight` requests are out, of which the device works on `at_once`, and most_frames() frames are in
+    // line. A request not reported within `timeout` (0: for ever) ends the stream.
+    [[nodiscard]] static std::shared_ptr<GstHlInferQueue> create(unsigned in_flight, unsigned at_once,
+                                                                 std::chrono::nanoseconds timeout);
 
     // Frames held at most with so many requests: those out and a few that are ready and wait for the task, so that the
     // device is not idle while it wakes.
     [[nodiscard]] static constexpr unsigned most_frames(unsigned in_flight)
     {
-        return in_flight + (in_flight < 3 ? 3 : in_flight);
+        return in_flight + (in_flight < 6 ? 3 : in_flight / 2);
     }
 
     // ---- sink pad's streaming thread ----
@@ -100,21 +101,28 @@ public:
 
 private:
     enum class Waiting : uint8_t { Nobody, FrameRoom, RequestRoom, EventRoom, NoRequests, Empty };
+    // How the task sleeps: woken by the oldest frame, or for a bounded time, by which several are ready.
+    enum class TaskSleep : uint8_t { Awake, UntilReady, Coalescing };
 
-    GstHlInferQueue(unsigned in_flight, std::chrono::nanoseconds timeout);
+    GstHlInferQueue(unsigned in_flight, unsigned at_once, std::chrono::nanoseconds timeout);
     Item &at(uint64_t number) { return items_[number % items_.size()]; }
     [[nodiscard]] Item *find_pending(uint64_t number);
     [[nodiscard]] bool ended() const { return flow_ != GST_FLOW_OK && flow_ != GST_FLOW_EOS; }
     [[nodiscard]] bool met(Waiting what) const;
+    [[nodiscard]] bool worth_waking(Waiting what) const;
+    [[nodiscard]] bool head_ready() const { return head_ != tail_ && items_[head_ % items_.size()].ready; }
+    [[nodiscard]] bool may_coalesce() const;
     bool wait(std::unique_lock<std::mutex> &lock, Waiting what);
-    void wake_stream();
-    void wake_task(uint64_t number);
+    [[nodiscard]] bool worth_waking_task() const;
+    void unlock_and_wake(std::unique_lock<std::mutex> &lock);
     Item &append(Item::Kind kind);
 
     [[nodiscard]] hl::Deadline deadline_from(hl::Clock::time_point start) const;
+    void coalesce(std::unique_lock<std::mutex> &lock);
     [[nodiscard]] bool head_is_late(std::unique_lock<std::mutex> &lock);
 
     const unsigned most_frames_;
+    const unsigned batch_; // frames, or places for requests, that are worth a wake-up on their own
     const std::chrono::nanoseconds timeout_;
     std::vector<std::unique_ptr<Request>> requests_;
 
@@ -128,7 +136,9 @@ private:
     unsigned frames_ = 0;  // Frame items in the ring
     unsigned pending_ = 0; // of these, not ready
     bool pushing_ = false; // the task holds an item
-    bool task_waits_ = false;
+    TaskSleep task_sleeps_ = TaskSleep::Awake;
+    hl::Clock::time_point last_sleep_; // when the task last began to wait for a frame
+    unsigned since_sleep_ = 0;         // items taken since
     bool failed_ = false;
     Waiting stream_waits_ = Waiting::Nobody;
     GstFlowReturn flow_ = GST_FLOW_FLUSHING;

@@ -81,7 +81,7 @@ hl::Result<std::unique_ptr<GstHlInferStream>> GstHlInferStream::create(GstElemen
     if (!scheduler)
         return std::unexpected(std::move(scheduler.error()));
     self->scheduler_ = std::move(*scheduler);
-    self->queue_ = GstHlInferQueue::create(self->scheduler_->in_flight_limit(),
+    self->queue_ = GstHlInferQueue::create(self->scheduler_->in_flight_limit(), self->scheduler_->engine_info().callers,
                                            std::chrono::nanoseconds(static_cast<int64_t>(settings.timeout)));
     return self;
 }

@@ -3,8 +3,16 @@
 
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
+#include <atomic>
+#include <format>
+#include <fstream>
+#include <functional>
 #include <future>
+#include <string>
 #include <thread>
+#include <vector>
 
 namespace {
 
@@ -41,13 +49,41 @@ protected:
         return item.frame ? GST_BUFFER_OFFSET(item.frame.get()) : 9999;
     }
 
-    std::shared_ptr<Queue> make(unsigned in_flight, std::chrono::nanoseconds timeout = 0ns)
+    std::shared_ptr<Queue> make(unsigned in_flight, std::chrono::nanoseconds timeout = 0ns, unsigned at_once = 1)
     {
-        queue = Queue::create(in_flight, timeout);
+        queue = Queue::create(in_flight, at_once, timeout);
         queue->start();
         return queue;
     }
     std::shared_ptr<Queue> queue;
+};
+
+// A thread whose sleep the kernel tells of. A wake-up makes it runnable before the waker's call has returned.
+class Sleeper {
+public:
+    explicit Sleeper(std::function<void()> work)
+        : thread_([this, work = std::move(work)] {
+              tid_ = ::gettid();
+              work();
+          })
+    {}
+    [[nodiscard]] bool asleep() const
+    {
+        std::ifstream in(std::format("/proc/self/task/{}/stat", tid_.load()));
+        const std::string text(std::istreambuf_iterator<char>(in), {});
+        const size_t name = text.rfind(')');
+        return name != std::string::npos && text.compare(name + 2, 1, "S") == 0;
+    }
+    void wait_asleep() const
+    {
+        while (!asleep())
+            std::this_thread::yield();
+    }
+    void join() { thread_.join(); }
+
+private:
+    std::atomic<pid_t> tid_ = 0;
+    std::jthread thread_;
 };
 
 } // namespace
@@ -197,4 +233,92 @@ TEST_F(InferQueueTest, DownstreamsRefusalReachesTheWaitingSinkPad)
     EXPECT_NE(blocked.get(), GST_FLOW_ERROR);
     EXPECT_EQ(queue->push_frame(frame(3), hl::Clock::now()), GST_FLOW_NOT_LINKED);
     EXPECT_FALSE(queue->pop(item));
+}
+
+// A wake-up per frame takes the core from the engine's workers; while they have work, places are filled several at
+// once.
+TEST_F(InferQueueTest, TheSinkPadIsWokenForSeveralPlaces)
+{
+    make(10, 0ns, 2);
+    std::vector<Queue::Request *> out;
+    for (guint64 i = 0; i < 10; ++i)
+        out.push_back(request(i));
+    Sleeper sink_pad([&] { out.push_back(request(10)); });
+    sink_pad.wait_asleep();
+    for (size_t i = 0; i < 4; ++i) {
+        finish(out[i]);
+        EXPECT_TRUE(sink_pad.asleep()) << i;
+    }
+    finish(out[4]);
+    sink_pad.join();
+    ASSERT_EQ(out.size(), 11u);
+    for (size_t i = 5; i < out.size(); ++i)
+        finish(out[i]);
+}
+
+// With no more requests than the device works on at once, every free place counts.
+TEST_F(InferQueueTest, TheSinkPadIsWokenForOnePlaceWhereTheDeviceWouldStarve)
+{
+    make(3, 0ns, 2);
+    std::vector<Queue::Request *> out{request(0), request(1), request(2)};
+    Sleeper sink_pad([&] { out.push_back(request(3)); });
+    sink_pad.wait_asleep();
+    finish(out[0]);
+    sink_pad.join();
+    for (size_t i = 1; i < out.size(); ++i)
+        finish(out[i]);
+}
+
+// While upstream waits for the device and frames come fast, the task sleeps for a bounded time and takes what is there.
+TEST_F(InferQueueTest, TheTaskTakesSeveralFramesOfASaturatedDevice)
+{
+    make(10, 0ns, 2);
+    std::vector<Queue::Request *> out;
+    for (guint64 i = 0; i < 10; ++i)
+        out.push_back(request(i));
+    Sleeper sink_pad([&] { out.push_back(request(10)); });
+    sink_pad.wait_asleep();
+    finish(out[0]);
+    finish(out[1]);
+    EXPECT_EQ(pop(), 0u);
+    EXPECT_EQ(pop(), 1u);
+    hl::Clock::duration slept{};
+    Sleeper task([&] {
+        const auto begun = hl::Clock::now();
+        EXPECT_EQ(pop(), 2u);
+        slept = hl::Clock::now() - begun;
+    });
+    task.wait_asleep();
+    finish(out[2]); // alone it wakes nobody, and nobody else follows
+    task.join();
+    EXPECT_GE(slept, 400us);
+    finish(out[3]);
+    finish(out[4]);
+    sink_pad.join();
+    for (size_t i = 5; i < out.size(); ++i)
+        finish(out[i]);
+}
+
+// A live stream: upstream has nothing more to give, and each frame leaves when it is complete.
+TEST_F(InferQueueTest, TheTaskIsWokenForEachFrameWhereUpstreamDoesNotWait)
+{
+    make(10, 0ns, 2);
+    std::vector<Queue::Request *> out;
+    for (guint64 i = 0; i < 5; ++i)
+        out.push_back(request(i));
+    finish(out[0]);
+    finish(out[1]);
+    EXPECT_EQ(pop(), 0u);
+    EXPECT_EQ(pop(), 1u);
+    std::atomic<bool> waits = true;
+    Sleeper task([&] {
+        EXPECT_EQ(pop(), 2u);
+        waits = false;
+    });
+    task.wait_asleep();
+    finish(out[2]);
+    EXPECT_TRUE(!task.asleep() || !waits) << "not woken for a frame that is ready";
+    task.join();
+    finish(out[3]);
+    finish(out[4]);
 }
