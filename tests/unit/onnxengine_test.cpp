@@ -330,44 +330,6 @@ TEST_F(OnnxEngineTest, WithoutADescription)
     EXPECT_FALSE((*now)->info().outputs[0].info.id.empty());
 }
 
-TEST_F(OnnxEngineTest, LayoutIsMeasuredOnceAndRemembered)
-{
-    const EngineOptions options{.compute_threads = 0};
-    const std::string path = test_model("image-u8-nchw.onnx");
-    const auto cached_files = [&] {
-        std::vector<std::filesystem::path> out;
-        if (std::filesystem::exists(cache.path() / "gst-habana"))
-            for (const auto &entry : std::filesystem::directory_iterator(cache.path() / "gst-habana"))
-                out.push_back(entry.path());
-        return out;
-    };
-    const auto unmeasured = create(path, {.compute_threads = 0, .measure = false});
-    ASSERT_TRUE(unmeasured);
-    EXPECT_EQ((*unmeasured)->info().layout_source, "fixed");
-    EXPECT_TRUE(cached_files().empty());
-
-    const auto first = create(path, options);
-    ASSERT_TRUE(first) << first.error().details();
-    const EngineInfo &info = (*first)->info();
-    if (std::thread::hardware_concurrency() < 2 && info.layout_source == "fixed") {
-        EXPECT_TRUE(cached_files().empty()); // one core: there is nothing to choose
-        return;
-    }
-    EXPECT_EQ(info.layout_source, "measured");
-    ASSERT_EQ(cached_files().size(), 1u);
-    const auto second = create(path, options);
-    ASSERT_TRUE(second);
-    EXPECT_EQ((*second)->info().layout_source, "cached");
-    EXPECT_EQ((*second)->info().callers, info.callers);
-    EXPECT_EQ((*second)->info().threads_per_caller, info.threads_per_caller);
-
-    std::ofstream(cached_files()[0]) << "{ this is not json";
-    const auto third = create(path, options);
-    ASSERT_TRUE(third);
-    EXPECT_EQ((*third)->info().layout_source, "measured");
-    EXPECT_EQ((*create(path, options))->info().layout_source, "cached") << "the broken file was replaced";
-}
-
 TEST_F(OnnxEngineTest, OptionsAreHonoured)
 {
     const std::string path = test_model("image-u8-nchw.onnx");

@@ -25,7 +25,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t max_cache_file = 64 * 1024;
-constexpr int format_version = 1;
+constexpr int format_version = 2; // 1 was also written on loaded machines
 
 constexpr uint64_t fnv_basis = 0xcbf29ce484222325u;
 
@@ -50,6 +50,27 @@ std::string cpu_name()
         if (line.starts_with("model name") || line.starts_with("CPU part"))
             return line.substr(std::min(line.find(':'), line.size() - 1) + 1);
     return "unknown";
+}
+
+// The cores this process may run on, "0-3,8": which ones matters where they differ or share a core's two threads.
+std::string core_list()
+{
+    cpu_set_t set;
+    if (::sched_getaffinity(0, sizeof set, &set) != 0)
+        return "unknown";
+    std::string out;
+    for (int first = 0; first < CPU_SETSIZE; ++first) {
+        if (!CPU_ISSET(first, &set))
+            continue;
+        int last = first;
+        while (last + 1 < CPU_SETSIZE && CPU_ISSET(last + 1, &set))
+            ++last;
+        out += std::format("{}{}", out.empty() ? "" : ",", first);
+        if (last > first)
+            out += std::format("-{}", last);
+        first = last;
+    }
+    return out;
 }
 
 fs::path cache_dir()
@@ -95,7 +116,7 @@ unsigned usable_cores() noexcept
 }
 
 LayoutCache::LayoutCache(uint64_t model_hash, std::string_view limits)
-    : key_(std::format("model {:016x}; cpu{}; {} cores; ONNX Runtime {}; {}", model_hash, cpu_name(), usable_cores(),
+    : key_(std::format("model {:016x}; cpu{}; cores {}; ONNX Runtime {}; {}", model_hash, cpu_name(), core_list(),
                        OrtSession::version(), limits))
 {
     if (const fs::path dir = cache_dir(); !dir.empty())

@@ -21,11 +21,12 @@ struct ComputeLayout {
 
 struct MeasuredLayout {
     ComputeLayout layout;
-    double per_second = 0.0; // runs
+    double per_second = 0.0; // runs; the median of several rounds
 };
 
-// Remembers which layout won for a model on this machine: a small JSON file per model, CPU, core count and ONNX Runtime
-// version in ${XDG_CACHE_HOME:-~/.cache}/gst-habana. A cache that cannot be read or written is no error, it is slower.
+// Remembers which layout won for a model on this machine: a small JSON file per model, CPU, usable cores and ONNX
+// Runtime version in ${XDG_CACHE_HOME:-~/.cache}/gst-habana. A cache that cannot be read or written is no error, it is
+// slower.
 class LayoutCache {
 public:
     // What else the choice depends on, besides the machine: the model's bytes and the limits set by the user.

@@ -3,11 +3,12 @@
 
 #include "backends/onnx/alignedbuffer.h"
 #include "backends/onnx/ortrunner.h"
+#include "inference/preprocess.h"
 
 #include <algorithm>
-#include <atomic>
 #include <barrier>
 #include <chrono>
+#include <ctime>
 #include <optional>
 #include <thread>
 
@@ -17,39 +18,135 @@ namespace {
 using Seconds = std::chrono::duration<double>;
 using SteadyClock = std::chrono::steady_clock;
 
-constexpr Seconds budget{0.3};
-constexpr int rounds = 3;
-constexpr double decisive = 1.05;
+// Runs longer than this are as fast cold as warm.
+constexpr Seconds long_run{0.03};
+
+Seconds thread_cpu_time() noexcept
+{
+    timespec t{};
+    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec);
+}
+
+// The frame that is preprocessed in every run. Its pixels do not matter to the time.
+struct BlankFrame {
+    explicit BlankFrame(const ImageTarget &target)
+        : format{.format = PixelFormat::RGB, .width = target.width, .height = target.height},
+          placement(packed_placement(format)), bytes(placement.size)
+    {}
+
+    [[nodiscard]] FrameView view() const
+    {
+        FrameView out{.format = format};
+        out.data[0] = bytes.span().data() + placement.offset[0];
+        out.stride[0] = placement.stride[0];
+        return out;
+    }
+
+    FrameFormat format;
+    PlanePlacement placement;
+    AlignedBuffer bytes;
+};
 
 struct Caller {
-    std::unique_ptr<OrtRunner> runner;
+    OrtRunner runner;
     AlignedBuffer output;
+    AlignedBuffer scratch;
 };
 
-// One candidate, warmed up.
-struct Contestant {
-    std::vector<Caller> callers;
-    double best = 0.0;
-    Seconds single{0.0}; // how long one run took when warm
+class Probe {
+public:
+    explicit Probe(const ProbeModel &model) : model_(model)
+    {
+        if (model.plan.kind != InputKind::Image)
+            return;
+        frame_.emplace(model.plan.image);
+        if (auto plan = Preprocess::plan(frame_->format, model.plan.image))
+            preprocess_ = std::move(*plan);
+    }
+
+    // Makes a candidate's callers and warms them up.
+    Status add(const ComputeLayout &layout);
+    Result<LayoutSlice> run_slice(size_t candidate, Seconds slice);
+    [[nodiscard]] Seconds longest_run() const noexcept { return longest_run_; }
+
+private:
+    struct Contestant {
+        ComputeLayout layout;
+        std::vector<Caller> callers;
+    };
+    // What one caller did.
+    struct Share {
+        uint64_t runs = 0;
+        Status status;
+        Seconds wall{0.0};
+        Seconds cpu{0.0};
+    };
+
+    Status run_once(Caller &caller) const;
+    void run_caller(Caller &caller, Seconds slice, Share &share) const;
+
+    const ProbeModel &model_;
+    std::optional<BlankFrame> frame_;
+    std::optional<Preprocess> preprocess_;
+    std::vector<Contestant> contestants_;
+    Seconds longest_run_{0.0};
 };
 
-// Runs all callers side by side for `slice`, at least once each. Returns runs per second.
-Result<double> run_slice(Contestant &contestant, Seconds slice)
+Status Probe::run_once(Caller &caller) const
 {
+    if (preprocess_)
+        preprocess_->run(frame_->view(), {}, caller.scratch.span(), caller.runner.input(0));
+    return caller.runner.run(caller.output.span().data());
+}
+
+Status Probe::add(const ComputeLayout &layout)
+{
+    Contestant contestant{.layout = layout, .callers = {}};
+    Seconds single{0.0};
+    for (unsigned i = 0; i < layout.callers; ++i) {
+        auto session = model_.session_for(layout.threads, i);
+        if (!session)
+            return std::unexpected(session.error());
+        Caller &caller = contestant.callers.emplace_back(
+            OrtRunner(*session, model_.info.inputs, model_.info.outputs, true), AlignedBuffer(model_.info.output_bytes),
+            AlignedBuffer(preprocess_ ? preprocess_->scratch_bytes() : 0));
+        for (int warm = 0; warm < 2; ++warm) {
+            const auto from = SteadyClock::now();
+            if (auto status = run_once(caller); !status)
+                return status;
+            single = SteadyClock::now() - from;
+            if (single > long_run)
+                break;
+        }
+    }
+    longest_run_ = std::max(longest_run_, single);
+    contestants_.push_back(std::move(contestant));
+    return {};
+}
+
+void Probe::run_caller(Caller &caller, Seconds slice, Share &share) const
+{
+    const auto begun = SteadyClock::now();
+    const Seconds cpu = thread_cpu_time();
+    do {
+        share.status = run_once(caller);
+        ++share.runs;
+        share.wall = SteadyClock::now() - begun;
+    } while (share.status && share.wall < slice);
+    share.cpu = thread_cpu_time() - cpu;
+}
+
+// Runs all callers side by side for `slice`, at least once each.
+Result<LayoutSlice> Probe::run_slice(size_t candidate, Seconds slice)
+{
+    Contestant &contestant = contestants_[candidate];
     const size_t n = contestant.callers.size();
     std::barrier start(static_cast<std::ptrdiff_t>(n));
-    std::vector<uint64_t> runs(n, 0);
-    std::vector<Status> status(n);
-    std::vector<SteadyClock::time_point> begun(n), ended(n);
+    std::vector<Share> shares(n);
     const auto body = [&](size_t i) {
-        Caller &caller = contestant.callers[i];
         start.arrive_and_wait();
-        begun[i] = SteadyClock::now();
-        do {
-            status[i] = caller.runner->run(caller.output.span().data());
-            ++runs[i];
-            ended[i] = SteadyClock::now();
-        } while (status[i] && ended[i] - begun[i] < slice);
+        run_caller(contestant.callers[i], slice, shares[i]);
     };
     {
         std::vector<std::jthread> threads;
@@ -57,93 +154,29 @@ Result<double> run_slice(Contestant &contestant, Seconds slice)
             threads.emplace_back(body, i);
         body(0);
     }
-    double per_second = 0.0;
-    for (size_t i = 0; i < n; ++i) {
-        if (!status[i])
-            return std::unexpected(status[i].error());
-        per_second += static_cast<double>(runs[i]) / Seconds(ended[i] - begun[i]).count();
-    }
-    return per_second;
-}
-
-Result<Contestant> prepare(const ComputeLayout &layout, const SessionFor &session_for,
-                           std::span<const EngineTensor> inputs, std::span<const EngineTensor> outputs,
-                           uint64_t output_bytes)
-{
-    auto session = session_for(layout.threads);
-    if (!session)
-        return std::unexpected(session.error());
-    Contestant out;
-    for (unsigned i = 0; i < layout.callers; ++i) {
-        Caller caller{std::make_unique<OrtRunner>(*session, inputs, outputs, true), AlignedBuffer(output_bytes)};
-        for (int warm = 0; warm < 2; ++warm) {
-            const auto from = SteadyClock::now();
-            if (auto status = caller.runner->run(caller.output.span().data()); !status)
-                return std::unexpected(status.error());
-            out.single = SteadyClock::now() - from;
-            if (out.single > budget / 10)
-                break; // long enough that warmth is noise
-        }
-        out.callers.push_back(std::move(caller));
+    LayoutSlice out;
+    for (const Share &share : shares) {
+        if (!share.status)
+            return std::unexpected(share.status.error());
+        out.per_second += static_cast<double>(share.runs) / share.wall.count();
+        // A caller with helpers waits for them in its sleep; one without never has to wait.
+        if (contestant.layout.threads == 1)
+            out.cpu_share = std::min(out.cpu_share, share.cpu / share.wall);
     }
     return out;
 }
 
 } // namespace
 
-std::vector<ComputeLayout> candidate_layouts(unsigned threads, unsigned in_flight)
+Result<LayoutChoice> measure_layouts(const std::vector<ComputeLayout> &candidates, const ProbeModel &model)
 {
-    const unsigned all = threads > 0 ? threads : usable_cores();
-    const unsigned callers = in_flight > 0 ? std::min(all, in_flight) : all;
-    std::vector<ComputeLayout> out;
-    const auto add = [&](ComputeLayout layout) {
-        if (std::ranges::find(out, layout) == out.end())
-            out.push_back(layout);
-    };
-    if (callers < all)
-        add({1, all});
-    add({callers, 1});
-    add({1, all});
-    add({1, 1});
-    return out;
-}
-
-Result<std::vector<MeasuredLayout>> measure_layouts(const std::vector<ComputeLayout> &candidates,
-                                                    const SessionFor &session_for, std::span<const EngineTensor> inputs,
-                                                    std::span<const EngineTensor> outputs, uint64_t output_bytes)
-{
-    std::vector<Contestant> contestants;
-    Seconds longest{0.0};
-    for (const ComputeLayout &layout : candidates) {
-        auto contestant = prepare(layout, session_for, inputs, outputs, output_bytes);
-        if (!contestant)
-            return std::unexpected(contestant.error());
-        longest = std::max(longest, contestant->single);
-        contestants.push_back(std::move(*contestant));
-    }
-    const Seconds slice = budget / (rounds * static_cast<double>(contestants.size()));
-    const int times = longest > slice ? 1 : rounds;
-    // In turns, the best of each: a neighbour's burst of load then hits a round, not a candidate.
-    for (int round = 0; round < times; ++round)
-        for (Contestant &contestant : contestants) {
-            const auto speed = run_slice(contestant, slice);
-            if (!speed)
-                return std::unexpected(speed.error());
-            contestant.best = std::max(contestant.best, *speed);
-        }
-    std::vector<MeasuredLayout> out;
-    for (size_t i = 0; i < candidates.size(); ++i)
-        out.push_back({candidates[i], contestants[i].best});
-    return out;
-}
-
-ComputeLayout best_layout(const std::vector<MeasuredLayout> &measured)
-{
-    MeasuredLayout best = measured.front();
-    for (const MeasuredLayout &m : measured)
-        if (m.per_second > best.per_second * decisive)
-            best = m;
-    return best.layout;
+    Probe probe(model);
+    for (const ComputeLayout &layout : candidates)
+        if (auto status = probe.add(layout); !status)
+            return std::unexpected(status.error());
+    return choose_layout(
+        candidates, [&](size_t candidate, Seconds slice) { return probe.run_slice(candidate, slice); },
+        probe.longest_run());
 }
 
 } // namespace hl

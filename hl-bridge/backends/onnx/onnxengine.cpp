@@ -8,6 +8,7 @@
 #include "core/log.h"
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <format>
 #include <map>
@@ -17,7 +18,11 @@ namespace hl {
 namespace {
 
 constexpr uint64_t output_alignment = 64;
-constexpr unsigned spare = 4;   // requests waiting beyond those worked on, at most
+constexpr unsigned spare = 4;        // requests waiting beyond those worked on, at most
+constexpr unsigned short_spare = 16; // likewise where runs are short
+constexpr std::chrono::milliseconds short_run{2};
+constexpr uintmax_t small_model = 8 * 1024 * 1024; // bytes of its file
+constexpr unsigned most_sessions = 8;              // opening one takes some 10 ms
 constexpr size_t max_plans = 8; // frame formats remembered at once; a stream has one, a few while caps change
 
 // An Engine over the workers: checks requests and keeps the preprocessing plans.
@@ -203,14 +208,15 @@ Status check_not_empty(const std::string &path)
 // Loads a model step by step; what each step finds is kept for the next.
 class Loader {
 public:
-    Loader(const Model &model, const EngineOptions &options, std::shared_ptr<MemoryResolver> resolver)
-        : model_(model), options_(options), resolver_(std::move(resolver))
+    Loader(const Model &model, const EngineOptions &options, std::shared_ptr<MemoryResolver> resolver,
+           LayoutMeasurement measurement)
+        : model_(model), options_(options), resolver_(std::move(resolver)), measurement_(std::move(measurement))
     {}
 
     Result<std::shared_ptr<Engine>> load();
 
 private:
-    Result<std::shared_ptr<OrtSession>> session(unsigned threads);
+    Result<std::shared_ptr<OrtSession>> session(unsigned threads, unsigned caller);
     Status describe(OrtSession &session);
     Result<ComputeLayout> choose();
     void fill_info(const ComputeLayout &layout);
@@ -218,19 +224,27 @@ private:
     const Model &model_;
     const EngineOptions &options_;
     std::shared_ptr<MemoryResolver> resolver_;
-    std::map<unsigned, std::shared_ptr<OrtSession>> sessions_; // by threads
+    LayoutMeasurement measurement_;
+    std::map<std::pair<unsigned, unsigned>, std::shared_ptr<OrtSession>> sessions_; // by threads and caller
     NetworkPlan plan_;
     EngineInfo info_;
+    Clock::duration run_time_{};
 };
 
-Result<std::shared_ptr<OrtSession>> Loader::session(unsigned threads)
+// Callers of one session take turns with the blocks of its arena, so that each finds what the other wrote in its cache:
+// 2 % of a short run. Small models, whose weights may well be there several times, have a session per caller.
+Result<std::shared_ptr<OrtSession>> Loader::session(unsigned threads, unsigned caller)
 {
-    if (const auto at = sessions_.find(threads); at != sessions_.end())
-        return at->second;
+    std::error_code error;
+    if (caller >= most_sessions || std::filesystem::file_size(model_.path, error) > small_model || error)
+        caller = 0;
+    std::shared_ptr<OrtSession> &known = sessions_[{threads, caller}];
+    if (known)
+        return known;
     auto opened = OrtSession::open(model_.path, threads);
     if (!opened)
         return std::unexpected(opened.error());
-    return sessions_[threads] = std::move(*opened);
+    return known = std::move(*opened);
 }
 
 // Plans the network and runs it once, which shows the outputs' sizes also where the file leaves them open.
@@ -241,9 +255,18 @@ Status Loader::describe(OrtSession &session)
         return std::unexpected(plan.error());
     plan_ = std::move(*plan);
     info_.inputs = place_inputs(plan_.inputs);
+    auto begun = Clock::now();
     auto shapes = first_run(session, info_.inputs);
     if (!shapes)
         return std::unexpected(shapes.error());
+    run_time_ = Clock::now() - begun;
+    // The first run allocates, and any may be interrupted: what looks almost short is looked at again.
+    for (int more = 4; more > 0 && run_time_ >= short_run && run_time_ < 10 * short_run; --more) {
+        begun = Clock::now();
+        if (auto again = first_run(session, info_.inputs); !again)
+            return std::unexpected(again.error());
+        run_time_ = std::min<Clock::duration>(run_time_, Clock::now() - begun);
+    }
     if (auto status = settle_outputs(plan_, *shapes, model_); !status)
         return status;
     info_.outputs = place_outputs(plan_.outputs, info_.output_bytes);
@@ -267,20 +290,23 @@ Result<ComputeLayout> Loader::choose()
             info_.layout_source = "cached";
         return *known;
     }
-    const auto measured = measure_layouts(
-        candidates, [this](unsigned threads) { return session(threads); }, info_.inputs, info_.outputs,
-        info_.output_bytes);
-    if (!measured)
-        return std::unexpected(measured.error());
-    for (const MeasuredLayout &m : *measured)
+    const SessionFor session_for = [this](unsigned threads, unsigned caller) { return session(threads, caller); };
+    const auto choice = measurement_(candidates, {plan_, info_, session_for});
+    if (!choice)
+        return std::unexpected(choice.error());
+    for (const MeasuredLayout &m : choice->measured)
         log(LogLevel::Info, "onnx",
             std::format("{}: {} callers with {} threads each: {:.1f} runs/s", model_.name, m.layout.callers,
                         m.layout.threads, m.per_second));
-    const ComputeLayout best = best_layout(*measured);
-    cache.store(best, *measured);
+    if (choice->decided)
+        cache.store(choice->layout, choice->measured);
+    else
+        log(LogLevel::Info, "onnx",
+            std::format("{}: no layout wins clearly ({}); {} callers with {} threads each, to be measured again",
+                        model_.name, choice->reason, choice->layout.callers, choice->layout.threads));
     if (options_.compute_threads == 0)
-        info_.layout_source = "measured";
-    return best;
+        info_.layout_source = choice->decided ? "measured" : "undecided";
+    return choice->layout;
 }
 
 void Loader::fill_info(const ComputeLayout &layout)
@@ -296,15 +322,19 @@ void Loader::fill_info(const ComputeLayout &layout)
     info_.callers = layout.callers;
     info_.threads_per_caller = layout.threads;
     // A caller that is done must find the next request waiting, also while the thread that submits is about to run. A
-    // request more per caller gave 2 to 5 % over one more in all (two callers, best rounds on a busy machine).
-    info_.in_flight = options_.in_flight > 0 ? options_.in_flight : layout.callers + std::min(layout.callers, spare);
+    // request more per caller gave 2 to 5 % over one more in all (two callers, best rounds on a busy machine). Where
+    // runs are short, waking that thread for each of them costs much of one: with more requests waiting it is woken for
+    // several, at little latency. More than these only cool the caches.
+    const unsigned waiting =
+        run_time_ < short_run ? std::min(4 * layout.callers, short_spare) : std::min(layout.callers, spare);
+    info_.in_flight = options_.in_flight > 0 ? options_.in_flight : layout.callers + waiting;
 }
 
 Result<std::shared_ptr<Engine>> Loader::load()
 {
     if (auto status = check_not_empty(model_.path); !status)
         return std::unexpected(status.error());
-    auto first = session(1);
+    auto first = session(1, 0);
     if (!first)
         return std::unexpected(first.error());
     if (auto status = describe(**first); !status)
@@ -313,23 +343,25 @@ Result<std::shared_ptr<Engine>> Loader::load()
     if (!layout)
         return std::unexpected(layout.error());
     fill_info(*layout);
-    const auto chosen = session(layout->threads);
-    if (!chosen)
-        return std::unexpected(chosen.error());
     std::vector<std::shared_ptr<OrtRunner>> runners;
-    for (unsigned i = 0; i < layout->callers; ++i)
+    for (unsigned i = 0; i < layout->callers; ++i) {
+        auto own = session(layout->threads, i);
+        if (!own)
+            return std::unexpected(own.error());
         runners.push_back(
-            std::make_shared<OrtRunner>(*chosen, info_.inputs, info_.outputs, info_.input == InputKind::Image));
+            std::make_shared<OrtRunner>(std::move(*own), info_.inputs, info_.outputs, info_.input == InputKind::Image));
+    }
     return std::make_shared<OnnxEngine>(info_, plan_, runners, resolver_);
 }
 
 } // namespace
 
 Result<std::shared_ptr<Engine>> create_onnx_engine(const Model &model, const EngineOptions &options,
-                                                   std::shared_ptr<MemoryResolver> resolver)
+                                                   std::shared_ptr<MemoryResolver> resolver,
+                                                   LayoutMeasurement measurement)
 {
     try {
-        return Loader(model, options, std::move(resolver)).load();
+        return Loader(model, options, std::move(resolver), std::move(measurement)).load();
     } catch (const std::exception &e) {
         return fail(ErrorCode::ModelCorrupt, "load model", std::format("{}: {}", model.name, e.what()),
                     "check the model with onnxruntime in Python, and that there is enough memory for it");
