@@ -14,6 +14,9 @@
  * | in host pages, or foreign | passes on; only the caps change                             | -          |
  * | the same, but downstream cannot take its strides, or wants a DMABuf | the CPU copies it | CPU copy   |
  *
+ * v4l2sink and V4L2's encoders and converters with io-mode=dmabuf-import are such: they take any frame to have the rows
+ * that the driver expects, and would show it skewed.
+ *
  * With zero-copy=require the last is an error instead.
  *
  * The output comes from a pool of the element's own; a pool that downstream proposes is not used, because a DMA engine
@@ -34,6 +37,7 @@
 
 #include "gsthlbufferpool.h"
 #include "gsthlcaps.h"
+#include "gsthldownstream.h"
 #include "gsthlframe.h"
 #include "gsthlplacement.h"
 #include "gsthlptr.h"
@@ -43,12 +47,21 @@
 
 #include <format>
 #include <mutex>
+#include <optional>
+#include <string>
 #include <utility>
 
 namespace {
 
 // What becomes of the frame at hand.
 enum class Way : uint8_t { Pass, Download, Copy };
+
+// Why a frame has to be copied by the CPU, and what would spare it.
+struct CopyReason {
+    const gchar *code;
+    std::string cause;
+    std::string remedy;
+};
 
 } // namespace
 
@@ -59,6 +72,7 @@ struct GstHlDownloadPrivate {
     // Streaming thread.
     bool strides_taken = false; // downstream reads GstVideoMeta
     bool dmabuf_out = false;    // the src caps have memory:DMABuf
+    std::string importer;       // gst_hl_stride_blind_importer()
     Way way = Way::Pass;        // of the frame at hand
     hl::FrameLayout layout;     // where it lies, to be downloaded
 };
@@ -125,33 +139,43 @@ hl::Status check_owner(GstHlDownload *self, GstBuffer *buffer)
     return {};
 }
 
-// Why the frame at hand has to be copied by the CPU, and what would spare it.
-struct CopyReason {
-    const char *cause;
-    const char *remedy;
-};
-CopyReason copy_reason(GstHlDownload *self)
+// Empty if the frame, which lies outside Gaudi memory, may pass on.
+std::optional<CopyReason> copy_reason(GstHlDownload *self, GstBuffer *buffer, const GstVideoInfo &info)
 {
-    if (self->priv->dmabuf_out)
-        return {"downstream takes nothing but DMABuf, and the frame lies in other memory",
-                "let downstream take system memory"};
-    return {"downstream does not read GstVideoMeta, and the frame has padded rows",
-            "put an element that reads it (videoconvert does) behind hldownload, or use a width of whole 64 pixels"};
+    const GstHlDownloadPrivate &priv = *self->priv;
+    if ((priv.dmabuf_out || !priv.importer.empty()) && !all_dmabuf(buffer))
+        return CopyReason{"dmabuf-wanted",
+                          std::format("{} takes nothing but DMABuf, and the frame lies in other memory",
+                                      priv.importer.empty() ? "downstream" : priv.importer),
+                          priv.importer.empty() ? "let downstream take system memory"
+                                                : "put hlupload at the head of the line"};
+    if (priv.strides_taken || default_layout(buffer, info))
+        return std::nullopt;
+    if (!priv.importer.empty())
+        return CopyReason{
+            "strides-ignored",
+            std::format("{} imports dma-bufs without a look at their strides, and the frame has padded rows, which it "
+                        "would take for a skewed picture",
+                        priv.importer),
+            "let the producer fill frames without padding, as it does in the pool that hlupload offers"};
+    return CopyReason{
+        "strides-refused", "downstream does not read GstVideoMeta, and the frame has padded rows",
+        "put an element that reads it (videoconvert does) behind hldownload, or use a width of whole 64 pixels"};
 }
 
-hl::Error copy_refused(GstHlDownload *self)
+hl::Error copy_refused(GstHlDownload *self, const CopyReason &copy)
 {
     GstHlTransform *base = GST_HL_TRANSFORM(self);
-    const auto [cause, remedy] = copy_reason(self);
     return {.code = hl::ErrorCode::CopyRefused,
             .operation = "download frame",
             .device = gst_hl_transform_device(base)->info().name,
-            .cause = std::format("{}: {} bytes a frame would have to be copied by the CPU (zero-copy=require)", cause,
-                                 gst_hl_transform_format(base).bytes),
-            .remedy = std::format("{}, or set zero-copy=auto", remedy)};
+            .cause = std::format("{}: {} bytes a frame would have to be copied by the CPU (zero-copy=require)",
+                                 copy.cause, gst_hl_transform_format(base).bytes),
+            .remedy = std::format("{}, or set zero-copy=auto", copy.remedy)};
 }
 
-void report_placement(GstHlDownload *self, const gchar *placement, const gchar *reason)
+void report_placement(GstHlDownload *self, const gchar *placement, const gchar *reason,
+                      const std::optional<CopyReason> &copy)
 {
     const uint64_t bytes = gst_hl_transform_format(GST_HL_TRANSFORM(self)).bytes;
     GstHlPlacementReport report{.placement = placement, .reason = reason, .bytes_per_frame = bytes};
@@ -164,7 +188,7 @@ void report_placement(GstHlDownload *self, const gchar *placement, const gchar *
     case Way::Copy:
         report.cost = std::format("1 CPU copy of {} bytes a frame", bytes);
         report.copies = true;
-        report.suggestion = std::format("{}: {}", copy_reason(self).cause, copy_reason(self).remedy);
+        report.suggestion = std::format("{}: {}", copy->cause, copy->remedy);
         break;
     }
     gst_hl_post_placement(GST_ELEMENT(self), report);
@@ -189,19 +213,17 @@ hl::Status classify(GstHlDownload *self, GstBuffer *buffer)
         reason = "own-memory";
     }
     priv.way = Way::Pass;
+    std::optional<CopyReason> copy;
     if (*layout && priv.layout.placement() == hl::Placement::Device) {
         priv.way = Way::Download;
-    } else if (priv.dmabuf_out && !all_dmabuf(buffer)) {
+    } else if ((copy = copy_reason(self, buffer, format.out))) {
+        if (gst_hl_transform_copies_refused(base))
+            return std::unexpected(copy_refused(self, *copy));
         priv.way = Way::Copy;
-        reason = "dmabuf-wanted";
-    } else if (!priv.strides_taken && !default_layout(buffer, format.out)) {
-        priv.way = Way::Copy;
-        reason = "strides-refused";
+        reason = copy->code;
     }
-    if (priv.way == Way::Copy && gst_hl_transform_copies_refused(base))
-        return std::unexpected(copy_refused(self));
     if (gst_hl_transform_saw_frame(base, placement, reason))
-        report_placement(self, placement, reason);
+        report_placement(self, placement, reason, copy);
     return {};
 }
 
@@ -283,7 +305,9 @@ static gboolean gst_hl_download_decide_allocation(GstBaseTransform *trans, GstQu
     GstHlTransform *base = GST_HL_TRANSFORM(trans);
     GstCaps *caps = nullptr;
     gst_query_parse_allocation(query, &caps, nullptr);
-    self->priv->strides_taken = gst_query_find_allocation_meta(query, GST_VIDEO_META_API_TYPE, nullptr);
+    self->priv->importer = gst_hl_stride_blind_importer(GST_BASE_TRANSFORM_SRC_PAD(trans));
+    self->priv->strides_taken =
+        self->priv->importer.empty() && gst_query_find_allocation_meta(query, GST_VIDEO_META_API_TYPE, nullptr);
     // No frames ahead of need: where all frames pass on, the pool stays empty.
     auto pool = gst_hl_buffer_pool_new(gst_hl_transform_device(base), hl::Placement::Host);
     if (auto ready = gst_hl_buffer_pool_setup(pool.get(), caps, 0, 0, 0, true); !ready) {

@@ -28,6 +28,23 @@ bool ends_in_fakesinks(GstPad *src)
         element.get(), [](GstElement *, GstPad *pad, gpointer) -> gboolean { return ends_in_fakesinks(pad); }, nullptr);
 }
 
+bool imports_dmabufs(GstElement *element, const char *property)
+{
+    const GParamSpec *spec = g_object_class_find_property(G_OBJECT_GET_CLASS(element), property);
+    if (!spec || !G_IS_PARAM_SPEC_ENUM(spec))
+        return false;
+    gint mode = 0;
+    g_object_get(element, property, &mode, nullptr);
+    const GEnumValue *value = g_enum_get_value(G_PARAM_SPEC_ENUM(spec)->enum_class, mode);
+    return value && std::strcmp(value->value_nick, "dmabuf-import") == 0;
+}
+
+bool passes_all_on(GstElement *element)
+{
+    const gchar *klass = gst_element_get_metadata(element, GST_ELEMENT_METADATA_KLASS);
+    return element->numsinkpads == 1 && element->numsrcpads == 1 && klass && std::strstr(klass, "Generic");
+}
+
 } // namespace
 
 GstHlDownstream gst_hl_ask_downstream(GstPad *src, GstCaps *caps)
@@ -44,6 +61,22 @@ GstHlDownstream gst_hl_ask_downstream(GstPad *src, GstCaps *caps)
         gst_query_parse_nth_allocation_pool(query.get(), 0, nullptr, nullptr, &out.min_buffers, nullptr);
     out.answer = std::move(query);
     return out;
+}
+
+std::string gst_hl_stride_blind_importer(GstPad *src)
+{
+    auto pad = GstPtr<GstPad>::share(src);
+    for (;;) {
+        const auto peer = GstPtr<GstPad>::adopt(gst_pad_get_peer(pad.get()));
+        const auto element = GstPtr<GstElement>::adopt(peer ? gst_pad_get_parent_element(peer.get()) : nullptr);
+        if (!element)
+            return {};
+        if (imports_dmabufs(element.get(), element->numsrcpads == 0 ? "io-mode" : "output-io-mode"))
+            return GST_OBJECT_NAME(element.get());
+        if (!passes_all_on(element.get()))
+            return {};
+        pad = GstPtr<GstPad>::share(GST_PAD(element->srcpads->data));
+    }
 }
 
 void gst_hl_forward_metas(const GstHlDownstream &downstream, GstQuery *query)

@@ -5,6 +5,8 @@
 
 #include <gst/gst.h>
 
+#include <string>
+
 // What the elements behind a pad say of the frames they will get: for elements that pass frames on as they are, and
 // answer the ALLOCATION query for those behind them too.
 struct GstHlDownstream {
@@ -17,6 +19,12 @@ struct GstHlDownstream {
 // under DMABuf caps have no layout but GstVideoMeta's. Of sinks that answer nothing fakesink alone may get any layout,
 // because it looks at no byte.
 [[nodiscard]] GstHlDownstream gst_hl_ask_downstream(GstPad *src, GstCaps *caps);
+
+// Name of the element behind `src` that imports dma-bufs and takes them to have the strides it expects, although it
+// says that it reads GstVideoMeta; empty if there is none. Such are V4L2's elements with io-mode=dmabuf-import or
+// output-io-mode=dmabuf-import: gst_v4l2_buffer_pool_process() of gst-plugins-good 1.26 looks at no stride of an output
+// frame. Looks past elements that pass all frames on, like queue.
+[[nodiscard]] std::string gst_hl_stride_blind_importer(GstPad *src);
 
 // Adds the metas that downstream understands to an answer of our own, but for the crop: a frame that is looked at here
 // has to be cropped before.
