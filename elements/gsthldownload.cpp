@@ -15,7 +15,7 @@
  * | the same, but downstream cannot take its strides, or wants a DMABuf | the CPU copies it | CPU copy   |
  *
  * v4l2sink and V4L2's encoders and converters with io-mode=dmabuf-import are such: they take any frame to have the rows
- * that the driver expects, and end in an unexplained flow error, or show it skewed.
+ * that the driver expects, and would show it skewed.
  *
  * With zero-copy=require the last is an error instead.
  *
@@ -155,7 +155,7 @@ std::optional<CopyReason> copy_reason(GstHlDownload *self, GstBuffer *buffer, co
         return CopyReason{
             "strides-ignored",
             std::format("{} imports dma-bufs without a look at their strides, and the frame has padded rows, which it "
-                        "would refuse or show skewed",
+                        "would take for a skewed picture",
                         priv.importer),
             "let the producer fill frames without padding, as it does in the pool that hlupload offers"};
     return CopyReason{

@@ -154,6 +154,25 @@ leave_to() {
 # Programs of the tree that run against the built plugin.
 dev_demo() { run_program examples/demo/run "$@"; }
 dev_bench() { run_program tests/bench/run "$@"; }
+
+# dev_camera_demo ARGS...: with a camera of this machine, or the one that is named; without one, in the virtual machine, whose camera looks at a film.
+dev_camera_demo() {
+  local width=640 height=480 frames=60 argument film=$HL_TOP/out/camera-demo/film.nv12
+  take_variant
+  build quiet
+  plugin_environment
+  local program=$HL_BUILD/examples/camera-demo/camera-demo
+  for argument in "$@"; do
+    case $argument in -c* | -s* | -l | -h | --camera* | --source* | --list | --help*) leave_to "$program" "$@" ;; esac
+  done
+  if "$program" --list >&2; then leave_to "$program" "$@"; fi
+  say "no camera here: taking the virtual machine's, which looks at a film of $frames frames"
+  mkdir -p "${film%/*}"
+  "$HL_TOP/examples/camera-demo/film.py" "$film" $width $height $frames || die "the film for the virtual camera could not be made"
+  [ $# -gt 0 ] || set -- --frames 100
+  exec "$HL_TOP/dev" vm -- "$HL_TOP/examples/camera-demo/in-vm" "$film" $width $height "$@"
+}
+
 dev_train() { run_program examples/models/train "$@"; }
 
 run_program() {

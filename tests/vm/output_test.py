@@ -75,7 +75,7 @@ class Output(unittest.TestCase):
             self.imported(line)
             self.assert_sent(ROWS)
 
-    # gst_v4l2_buffer_pool_process() looks at no stride: without hldownload's copy these frames, larger than the driver's, end in a flow error that names no cause.
+    # gst_v4l2_buffer_pool_process() looks at no stride: without hldownload's copy these bars would lean.
     def test_padded_rows_are_straightened_and_said_to_be(self):
         for between in ('', 'queue ! '):
             with self.subTest(between):

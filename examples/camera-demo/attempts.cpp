@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "attempts.h"
+
+#include <cstdint>
+#include <cstdlib>
+#include <format>
+#include <string_view>
+
+namespace {
+
+// An emulated processor takes seconds for a frame when its host is busy.
+constexpr uint64_t timeout_ns = 60'000'000'000;
+
+Display chosen(Display display)
+{
+    if (display != Display::Auto)
+        return display;
+    return std::getenv("WAYLAND_DISPLAY") || std::getenv("DISPLAY") ? Display::Window : Display::Terminal;
+}
+
+// Behind the detections. The overlay draws into the frame itself; KMS scans that same memory out where it can.
+std::string_view sink(Display display)
+{
+    switch (chosen(display)) {
+    case Display::Window:
+        return "objectdetectionoverlay ! videoconvert ! autovideosink name=sink";
+    case Display::Kms:
+        return "objectdetectionoverlay ! kmssink name=sink force-modesetting=true";
+    default:
+        return "fakesink name=sink";
+    }
+}
+
+// A quoted value for gst_parse_launch().
+std::string quoted(std::string_view value)
+{
+    std::string out = "\"";
+    for (const char c : value) {
+        if (c == '"' || c == '\\')
+            out += '\\';
+        out += c;
+    }
+    return out + '"';
+}
+
+} // namespace
+
+std::vector<Attempt> attempts(const Options &options, const std::optional<Camera> &camera)
+{
+    const std::string device = options.device.empty() ? "" : " device=" + quoted(options.device);
+    const auto line = [&](std::string_view source, std::string_view infer) {
+        return std::format("{} ! hlinfer name=infer model={}{} timeout={} {} ! hltensordec name=decode "
+                           "score-threshold={} ! {}",
+                           source, quoted(options.model), device, timeout_ns, infer, options.threshold,
+                           sink(options.display));
+    };
+    if (!camera)
+        return {{.what = "the given source", .line = line(options.source, "")}};
+
+    const std::string source = "v4l2src device=" + quoted(camera->node);
+    if (!camera->raw)
+        return {{.what = "the camera compresses: its frames are decoded into our memory",
+                 .line = line(source + " ! decodebin3", "")}};
+    return {
+        {.what = "the camera's driver writes into our memory",
+         .line = line(source + " io-mode=dmabuf-import", "zero-copy=require")},
+        {.what = "the camera's own memory, and a copy of each frame", .line = line(source + " io-mode=mmap", "")},
+    };
+}
