@@ -49,6 +49,8 @@ struct Naming {
 
 std::string all_formats(Naming naming)
 {
+    if (!naming.dmabuf)
+        return hl::pixel_format_names();
     std::string out;
     for (size_t i = 0; i < hl::pixel_formats; ++i) {
         const hl::PixelFormatInfo &info = hl::pixel_format_info(static_cast<hl::PixelFormat>(i));

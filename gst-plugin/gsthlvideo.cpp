@@ -96,7 +96,7 @@ hl::Result<hl::FrameFormat> gst_hl_frame_format(const GstVideoInfo &info)
         return hl::fail(
             ErrorCode::FormatUnsupported, "read caps",
             std::format("the format {} is not taken", gst_video_format_to_string(GST_VIDEO_INFO_FORMAT(&info))),
-            "put videoconvert before the element; NV12, I420, RGB and BGRx are taken");
+            std::format("put videoconvert before the element; it takes {}", hl::pixel_format_names()));
     hl::FrameFormat out{.format = *format,
                         .width = static_cast<uint32_t>(GST_VIDEO_INFO_WIDTH(&info)),
                         .height = static_cast<uint32_t>(GST_VIDEO_INFO_HEIGHT(&info))};

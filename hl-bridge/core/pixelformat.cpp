@@ -13,6 +13,8 @@ namespace {
 constexpr std::array formats{
     PixelFormatInfo{PixelFormat::NV12, "NV12", DRM_FORMAT_NV12, 2, {{1, 0, 0}, {2, 1, 1}}, true},
     PixelFormatInfo{PixelFormat::I420, "I420", DRM_FORMAT_YUV420, 3, {{1, 0, 0}, {1, 1, 1}, {1, 1, 1}}, true},
+    PixelFormatInfo{PixelFormat::YUY2, "YUY2", DRM_FORMAT_YUYV, 1, {{4, 1, 0}}, true},
+    PixelFormatInfo{PixelFormat::UYVY, "UYVY", DRM_FORMAT_UYVY, 1, {{4, 1, 0}}, true},
     PixelFormatInfo{PixelFormat::RGB, "RGB", DRM_FORMAT_BGR888, 1, {{3, 0, 0}}, false},
     PixelFormatInfo{PixelFormat::BGRx, "BGRx", DRM_FORMAT_XRGB8888, 1, {{4, 0, 0}}, false},
 };
@@ -42,6 +44,14 @@ std::optional<PixelFormat> pixel_format_from_name(std::string_view name) noexcep
 std::optional<PixelFormat> pixel_format_from_fourcc(uint32_t fourcc) noexcept
 {
     return find_format(fourcc, &PixelFormatInfo::fourcc);
+}
+
+std::string pixel_format_names()
+{
+    std::string out;
+    for (const PixelFormatInfo &format : formats)
+        out.append(out.empty() ? "" : ", ").append(format.name);
+    return out;
 }
 
 } // namespace hl

@@ -3,19 +3,20 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace hl {
 
 // Pixel layouts the bridge understands. Names are GStreamer's.
-enum class PixelFormat : uint8_t { NV12, I420, RGB, BGRx };
-inline constexpr size_t pixel_formats = 4;
+enum class PixelFormat : uint8_t { NV12, I420, YUY2, UYVY, RGB, BGRx };
+inline constexpr size_t pixel_formats = 6;
 
 inline constexpr size_t max_planes = 4;
 
 // How one plane of a format relates to the frame.
 struct PlaneInfo {
-    uint8_t pixel_bytes;  // bytes of one sample position in this plane (NV12's UV pair: 2)
+    uint8_t pixel_bytes;  // bytes of one sample position in this plane (NV12's UV pair: 2; two pixels of YUY2: 4)
     uint8_t width_shift;  // horizontal subsampling, log2
     uint8_t height_shift; // vertical subsampling, log2
 };
@@ -33,5 +34,7 @@ struct PixelFormatInfo {
 [[nodiscard]] const PixelFormatInfo &pixel_format_info(PixelFormat format) noexcept;
 [[nodiscard]] std::optional<PixelFormat> pixel_format_from_name(std::string_view name) noexcept;
 [[nodiscard]] std::optional<PixelFormat> pixel_format_from_fourcc(uint32_t fourcc) noexcept;
+// All names, for messages: "NV12, I420, ...".
+[[nodiscard]] std::string pixel_format_names();
 
 } // namespace hl

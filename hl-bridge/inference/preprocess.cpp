@@ -74,10 +74,19 @@ YuvToRgb yuv_to_rgb(ColorMatrix matrix, ColorRange range) noexcept
     return out;
 }
 
-// Byte of R, G and B in a pixel of a packed format.
-std::array<uint8_t, 3> rgb_bytes(PixelFormat format) noexcept
+// Byte of R, G and B in a pixel of a packed format; of Y, U and V in two pixels of packed YUV.
+std::array<uint8_t, 3> packed_bytes(PixelFormat format) noexcept
 {
-    return format == PixelFormat::BGRx ? std::array<uint8_t, 3>{2, 1, 0} : std::array<uint8_t, 3>{0, 1, 2};
+    switch (format) {
+    case PixelFormat::BGRx:
+        return {2, 1, 0};
+    case PixelFormat::YUY2:
+        return {0, 1, 3};
+    case PixelFormat::UYVY:
+        return {1, 0, 2};
+    default:
+        return {0, 1, 2};
+    }
 }
 
 } // namespace
@@ -217,7 +226,7 @@ void Preprocess::Plan::set_colour() noexcept
 {
     const bool swap = target.how.order == ChannelOrder::BGR;
     const YuvToRgb yuv = yuv_to_rgb(source.matrix, source.range);
-    const std::array<uint8_t, 3> bytes = rgb_bytes(source.format);
+    const std::array<uint8_t, 3> bytes = packed_bytes(source.format);
     constexpr double sample = 1.0 / (1 << preprocess::weight_bits);
     for (size_t k = 0; k < 3; ++k) {
         const size_t rgb = swap ? 2 - k : k;
@@ -225,7 +234,7 @@ void Preprocess::Plan::set_colour() noexcept
         const auto black = static_cast<float>(bias), white = static_cast<float>(255.0 * factor + bias);
         colour.low[k] = std::min(black, white);
         colour.high[k] = std::max(black, white);
-        colour.byte[k] = bytes[rgb];
+        colour.byte[k] = info.yuv ? bytes[k] : bytes[rgb];
         pad[k] = static_cast<float>(target.how.pad_value * factor + bias);
         if (info.yuv) {
             for (size_t i = 0; i < 3; ++i)
@@ -245,14 +254,20 @@ void Preprocess::Plan::set_colour() noexcept
 Filters Preprocess::Plan::fill_filters(const Rect &region, uint32_t width, std::span<ColumnBlock> into) const noexcept
 {
     const size_t used = (width + block - 1) / block;
-    const auto fill = [&](size_t plane, std::span<ColumnBlock> columns) {
-        const Axis axis = Axis::make(region.x, region.width, info.plane[plane].width_shift, width);
-        return preprocess::fill_columns(axis, width, info.plane[plane].pixel_bytes, columns);
+    // Samples of one kind, every `distance` bytes, and 1 << shift pixels apart, in the rows of `plane`.
+    const auto fill = [&](size_t plane, uint32_t shift, uint32_t distance, std::span<ColumnBlock> columns) {
+        const Axis axis = Axis::make(region.x, region.width, shift, width);
+        const uint32_t first_pixel = region.x >> info.plane[plane].width_shift << info.plane[plane].width_shift;
+        return preprocess::fill_columns(axis, width, {first_pixel >> shift, distance}, columns);
     };
+    const bool packed_yuv = info.yuv && info.planes == 1;
+    const std::span<ColumnBlock> second = into.subspan(filter_blocks(), used);
     Filters out;
-    out.luma = fill(0, into.first(used));
-    if (info.yuv)
-        out.chroma = fill(1, into.subspan(filter_blocks(), used));
+    out.luma = fill(0, 0, packed_yuv ? 2 : info.plane[0].pixel_bytes, into.first(used));
+    if (packed_yuv)
+        out.chroma = fill(0, 1, 4, second);
+    else if (info.yuv)
+        out.chroma = fill(1, info.plane[1].width_shift, info.plane[1].pixel_bytes, second);
     return out;
 }
 
@@ -389,7 +404,7 @@ Preprocess::Frame::Frame(const Plan &plan, const FrameView &view, const Rect &re
     job.width = to.width;
     const Kernels &kernels = *plan.kernels;
     if (plan.info.yuv)
-        kernel = plane_count == 2 ? kernels.nv12 : kernels.i420;
+        kernel = plane_count == 1 ? kernels.packed_yuv : plane_count == 2 ? kernels.nv12 : kernels.i420;
     else
         kernel = direct ? kernels.packed_direct : kernels.packed;
 }

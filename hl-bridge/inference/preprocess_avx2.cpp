@@ -25,13 +25,16 @@ HL_AVX2 inline __m256i gather(const uint8_t *row, __m256i offset) noexcept
     return _mm256_i32gather_epi32(reinterpret_cast<const int *>(row), offset, 1);
 }
 
+// To a byte shuffle, and still one when a few bytes are added.
+constexpr char zero = -128;
+
 // In each 32-bit lane: bytes `first` and `second` as two int16; a negative index gives 0.
 HL_AVX2 inline __m256i spread(char first, char second) noexcept
 {
-    const auto f = [first](int lane) { return static_cast<char>(first < 0 ? -1 : first + 4 * lane); };
-    const auto s = [second](int lane) { return static_cast<char>(second < 0 ? -1 : second + 4 * lane); };
-    return _mm256_broadcastsi128_si256(
-        _mm_setr_epi8(f(0), -1, s(0), -1, f(1), -1, s(1), -1, f(2), -1, s(2), -1, f(3), -1, s(3), -1));
+    const auto f = [first](int lane) { return first < 0 ? zero : static_cast<char>(first + 4 * lane); };
+    const auto s = [second](int lane) { return second < 0 ? zero : static_cast<char>(second + 4 * lane); };
+    return _mm256_broadcastsi128_si256(_mm_setr_epi8(f(0), zero, s(0), zero, f(1), zero, s(1), zero, f(2), zero, s(2),
+                                                     zero, f(3), zero, s(3), zero));
 }
 
 HL_AVX2 inline __m256 weigh(__m256i pairs, __m256i weights) noexcept
@@ -103,6 +106,71 @@ HL_AVX2 inline Pair filter_pairs(const uint8_t *row, const ColumnBlock &columns)
         return {weigh(_mm256_shuffle_epi8(bytes, spread(0, 2)), weights),
                 weigh(_mm256_shuffle_epi8(bytes, spread(1, 3)), weights)};
     }
+}
+
+// What moves the taps of a shuffle on by `byte` bytes.
+HL_AVX2 inline __m256i tap_bytes(uint8_t byte) noexcept
+{
+    return _mm256_set1_epi8(static_cast<char>(byte));
+}
+
+// Eight filtered samples that lie `byte` bytes into their pixels, 2 bytes apart.
+template <bool Windowed>
+HL_AVX2 inline __m256 filter_every_second(const uint8_t *row, const ColumnBlock &columns, __m256i byte) noexcept
+{
+    const __m256i weights = load(&columns.weights);
+    if constexpr (Windowed) {
+        const __m256i taps = _mm256_add_epi8(load(&columns.shuffle), byte);
+        return weigh(_mm256_shuffle_epi8(window(row, columns), taps), weights);
+    } else {
+        const __m256i taps = _mm256_add_epi8(spread(0, 2), byte);
+        return weigh(_mm256_shuffle_epi8(gather(row, load(&columns.offset)), taps), weights);
+    }
+}
+
+// Eight filtered pairs of samples `u` and `v` bytes into their two pixels, 4 bytes apart.
+template <bool Windowed>
+HL_AVX2 inline Pair filter_every_fourth(const uint8_t *row, const ColumnBlock &columns, __m256i u, __m256i v) noexcept
+{
+    const __m256i weights = load(&columns.weights);
+    if constexpr (Windowed) {
+        const __m256i bytes = window(row, columns), taps = load(&columns.shuffle);
+        return {weigh(_mm256_shuffle_epi8(bytes, _mm256_add_epi8(taps, u)), weights),
+                weigh(_mm256_shuffle_epi8(bytes, _mm256_add_epi8(taps, v)), weights)};
+    } else {
+        const __m256i left = gather(row, load(&columns.offset)), right = gather(row + 4, load(&columns.offset));
+        const __m256i low = spread(0, -1), high = spread(-1, 0);
+        const auto sample = [&](__m256i byte) HL_AVX2 {
+            return weigh(_mm256_or_si256(_mm256_shuffle_epi8(left, _mm256_add_epi8(low, byte)),
+                                         _mm256_shuffle_epi8(right, _mm256_add_epi8(high, byte))),
+                         weights);
+        };
+        return {sample(u), sample(v)};
+    }
+}
+
+template <bool LumaWindowed, bool ChromaWindowed>
+HL_AVX2 void packed_yuv(const RowJob &job) noexcept
+{
+    const Channel c0 = channel(*job.colour, 0), c1 = channel(*job.colour, 1), c2 = channel(*job.colour, 2);
+    const auto byte = [&job](size_t i) HL_AVX2 { return tap_bytes(job.colour->byte[i]); };
+    const __m256i y_byte = byte(0), u_byte = byte(1), v_byte = byte(2);
+    const ColumnBlock *luma = job.luma.blocks, *chroma = job.chroma.blocks;
+    for (uint32_t x = 0; x < job.width; x += block, ++luma, ++chroma) {
+        const __m256 y = filter_every_second<LumaWindowed>(job.row[0], *luma, y_byte);
+        const Pair uv = filter_every_fourth<ChromaWindowed>(job.row[0], *chroma, u_byte, v_byte);
+        store(job.out[0], x, job.width, convert(c0, y, uv.u, uv.v));
+        store(job.out[1], x, job.width, convert(c1, y, uv.u, uv.v));
+        store(job.out[2], x, job.width, convert(c2, y, uv.u, uv.v));
+    }
+}
+
+void any_packed_yuv(const RowJob &job) noexcept
+{
+    if (job.luma.windowed)
+        job.chroma.windowed ? packed_yuv<true, true>(job) : packed_yuv<true, false>(job);
+    else
+        job.chroma.windowed ? packed_yuv<false, true>(job) : packed_yuv<false, false>(job);
 }
 
 template <bool Semiplanar, bool LumaWindowed, bool ChromaWindowed>
@@ -292,7 +360,7 @@ HL_AVX2 void interleave(const std::array<float *, 3> &channels, uint32_t width, 
     scalar_kernels().interleave({channels[0] + x, channels[1] + x, channels[2] + x}, width - x, out + size_t{x} * 3);
 }
 
-constexpr Kernels kernels{"avx2",        any_yuv<true>, any_yuv<false>, packed,
+constexpr Kernels kernels{"avx2",        any_yuv<true>, any_yuv<false>, any_packed_yuv,      packed,
                           packed_direct, interleave,    to_bytes,       to_bytes_interleaved};
 
 } // namespace

@@ -15,10 +15,10 @@ uint32_t rescale(uint32_t size, uint32_t to, uint32_t from) noexcept
 }
 
 // False where the taps of half a block lie further apart than a window is wide.
-bool fill_windows(ColumnBlock &columns, uint32_t pixel_bytes) noexcept
+bool fill_windows(ColumnBlock &columns, uint32_t distance) noexcept
 {
     constexpr uint8_t zero = 0x80; // to a byte shuffle
-    const auto pixel = static_cast<int32_t>(pixel_bytes);
+    const auto pixel = static_cast<int32_t>(distance);
     for (size_t i = 0; i < block; ++i) {
         const int32_t start = columns.offset[i / 4 * 4];
         const int32_t first = columns.offset[i] - start;
@@ -73,18 +73,19 @@ Tap tap(const Axis &axis, uint32_t output, int bits) noexcept
     return {static_cast<uint32_t>(fixed >> bits), static_cast<uint32_t>(fixed & ((1u << bits) - 1))};
 }
 
-ColumnTaps fill_columns(const Axis &axis, uint32_t width, uint32_t pixel_bytes, std::span<ColumnBlock> blocks) noexcept
+ColumnTaps fill_columns(const Axis &axis, uint32_t width, const SampleRow &samples,
+                        std::span<ColumnBlock> blocks) noexcept
 {
-    ColumnTaps out{blocks.data(), pixel_bytes <= 2};
+    ColumnTaps out{blocks.data(), samples.distance != 3};
     uint32_t x = 0;
     for (ColumnBlock &columns : blocks) {
         for (size_t i = 0; i < block; ++i, ++x) {
             const Tap at = tap(axis, std::min(x, width - 1), weight_bits);
-            columns.offset[i] = static_cast<int32_t>((at.index - axis.first) * pixel_bytes);
+            columns.offset[i] = static_cast<int32_t>((at.index - samples.first) * samples.distance);
             columns.weights[i] = ((1u << weight_bits) - at.fraction) | at.fraction << 16;
         }
         if (out.windowed)
-            out.windowed = fill_windows(columns, pixel_bytes);
+            out.windowed = fill_windows(columns, samples.distance);
     }
     return out;
 }

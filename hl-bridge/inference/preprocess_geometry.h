@@ -44,10 +44,15 @@ struct Tap {
 };
 [[nodiscard]] Tap tap(const Axis &axis, uint32_t output, int bits) noexcept;
 
-// Fills the filter of `width` columns into `blocks`, which holds width / block rounded up. Offsets count from sample
-// `axis.first`. `pixel_bytes` is the distance between samples; windows are made for 1 and 2 (NV12's pairs, whose
-// second byte is found one further on).
-[[nodiscard]] ColumnTaps fill_columns(const Axis &axis, uint32_t width, uint32_t pixel_bytes,
+// Where the samples of one kind lie in a row that starts with sample `first`.
+struct SampleRow {
+    uint32_t first = 0;
+    uint32_t distance = 1; // bytes from one to the next
+};
+
+// Fills the filter of `width` columns into `blocks`, which holds width / block rounded up. Windows are made for distances
+// of 1, 2 and 4 (NV12's and YUY2's other samples are found a few bytes further on).
+[[nodiscard]] ColumnTaps fill_columns(const Axis &axis, uint32_t width, const SampleRow &samples,
                                       std::span<ColumnBlock> blocks) noexcept;
 
 } // namespace hl::preprocess

@@ -15,7 +15,7 @@ inline constexpr uint32_t block = 8;
 // Bytes a kernel may read past the last sample of a row it filters.
 inline constexpr uint32_t row_padding = 64;
 
-// Two-tap filter for `block` output columns: sample = row[offset] * low16(weights) + row[offset + pixel] *
+// Two-tap filter for `block` output columns: sample = row[offset] * low16(weights) + row[offset + distance] *
 // high16(weights).
 struct alignas(32) ColumnBlock {
     std::array<int32_t, block> offset;      // bytes from the row's start
@@ -32,7 +32,8 @@ struct ColumnTaps {
 
 // channel[k] = clamp(sum over i of matrix[k][i] * sample[i] + bias[k], low[k], high[k]), k in the model's channel
 // order. Samples are Y, U, V (each still shifted up by weight_bits) for YUV, and the pixel's own bytes for packed
-// formats, where matrix[k][0] is the factor, byte[k] says which byte, and nothing is clamped.
+// formats, where matrix[k][0] is the factor, byte[k] says which byte, and nothing is clamped. In packed YUV byte[i] is
+// where sample i lies in its first two pixels.
 struct ColourStep {
     std::array<std::array<float, 3>, 3> matrix{};
     std::array<float, 3> bias{};
@@ -57,6 +58,7 @@ struct Kernels {
     const char *name;
     void (*nv12)(const RowJob &) noexcept;
     void (*i420)(const RowJob &) noexcept;
+    void (*packed_yuv)(const RowJob &) noexcept; // YUY2, UYVY: luma every 2 bytes, chroma every 4
     void (*packed)(const RowJob &) noexcept;
     // Like packed, for width pixels that need no filter: taps are not looked at, no byte past the last pixel is read,
     // and matrix[k][0] is the factor of the plain byte.

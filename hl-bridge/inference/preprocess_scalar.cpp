@@ -7,14 +7,14 @@
 namespace hl::preprocess {
 namespace {
 
-// The filtered sample of column x, `byte` bytes into its pixel.
-float tap(const uint8_t *row, const ColumnTaps &taps, uint32_t x, uint32_t pixel, uint32_t byte) noexcept
+// The filtered sample of column x, `byte` bytes into its pixel; `distance` bytes to the next.
+float tap(const uint8_t *row, const ColumnTaps &taps, uint32_t x, uint32_t distance, uint32_t byte) noexcept
 {
     const ColumnBlock &columns = taps.blocks[x / block];
     const uint8_t *first = row + columns.offset[x % block] + byte;
     const uint32_t weights = columns.weights[x % block];
     return static_cast<float>(first[0] * static_cast<int32_t>(weights & 0xffff) +
-                              first[pixel] * static_cast<int32_t>(weights >> 16));
+                              first[distance] * static_cast<int32_t>(weights >> 16));
 }
 
 void write_yuv(const RowJob &job, uint32_t x, float y, float u, float v) noexcept
@@ -38,6 +38,15 @@ void i420(const RowJob &job) noexcept
     for (uint32_t x = 0; x < job.width; ++x)
         write_yuv(job, x, tap(job.row[0], job.luma, x, 1, 0), tap(job.row[1], job.chroma, x, 1, 0),
                   tap(job.row[2], job.chroma, x, 1, 0));
+}
+
+void packed_yuv(const RowJob &job) noexcept
+{
+    const ColourStep &c = *job.colour;
+    const uint8_t *row = job.row[0];
+    for (uint32_t x = 0; x < job.width; ++x)
+        write_yuv(job, x, tap(row, job.luma, x, 2, c.byte[0]), tap(row, job.chroma, x, 4, c.byte[1]),
+                  tap(row, job.chroma, x, 4, c.byte[2]));
 }
 
 void packed(const RowJob &job) noexcept
@@ -78,7 +87,7 @@ void to_bytes_interleaved(const std::array<float *, 3> &channels, uint32_t width
             *out++ = static_cast<uint8_t>(std::lrintf(channels[k][x]));
 }
 
-constexpr Kernels kernels{"scalar", nv12, i420, packed, packed_direct, interleave, to_bytes, to_bytes_interleaved};
+constexpr Kernels kernels{"scalar", nv12, i420, packed_yuv, packed, packed_direct, interleave, to_bytes, to_bytes_interleaved};
 
 } // namespace
 

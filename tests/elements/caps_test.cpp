@@ -46,12 +46,18 @@ TEST(CapsTest, DrmCapsGiveTheRealLayout)
     struct {
         const char *drm;
         const char *gst;
-    } const formats[] = {{"NV12", "NV12"}, {"YU12", "I420"}, {"BG24", "RGB"}, {"XR24", "BGRx"}};
+    } const formats[] = {{"NV12", "NV12"}, {"YU12", "I420"}, {"YUYV", "YUY2"},
+                         {"UYVY", "UYVY"}, {"BG24", "RGB"},  {"XR24", "BGRx"}};
+    static_assert(std::size(formats) == hl::pixel_formats);
     for (const auto &f : formats) {
         const GstVideoInfo drm =
             info_of(std::string("video/x-raw(memory:DMABuf),format=DMA_DRM,drm-format=") + f.drm + size_fields);
         const GstVideoInfo system = info_of(std::string("video/x-raw,format=") + f.gst + size_fields);
         EXPECT_EQ(drm.finfo->format, system.finfo->format) << f.drm;
+        EXPECT_TRUE(gst_caps_can_intersect(caps_of(gst_hl_video_caps_dmabuf()).get(),
+                                           caps_of(std::string("video/x-raw(memory:DMABuf),format=DMA_DRM,drm-format=") +
+                                                   f.drm + size_fields)
+                                               .get()));
         EXPECT_EQ(drm.size, system.size);
         EXPECT_GT(drm.size, 0u);
         for (guint p = 0; p < GST_VIDEO_INFO_N_PLANES(&system); ++p)

@@ -47,7 +47,7 @@ protected:
 
 TEST_F(DownloadTest, DeviceFramesComeToHostPagesByOneDma)
 {
-    for (const char *format : {"NV12", "I420", "RGB", "BGRx"}) {
+    for (const std::string &format : all_formats()) {
         for (const auto &[width, height] : {std::pair{320, 240}, {61, 31}, {1, 1}}) {
             for (const bool padded : {false, true}) {
                 const std::string caps = dmabuf_caps(format, width, height);
@@ -274,7 +274,7 @@ TEST_F(DownloadTest, CapsChangesLeakNothing)
 
 TEST_F(DownloadTest, RoundTripKeepsEveryPixelOfAStream)
 {
-    for (const char *format : {"NV12", "I420", "RGB", "BGRx"}) {
+    for (const std::string &format : all_formats()) {
         const std::string source = std::string("videotestsrc num-buffers=10 pattern=snow ! video/x-raw,format=") +
                                    format + ",width=161,height=121 ! ";
         // Frames that went through device memory against the same frames that did not.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
+#include "core/pixelformat.h"
 #include "device/device.h"
 #include "gsthlallocator.h"
 #include "gsthlptr.h"
@@ -47,6 +48,15 @@ inline std::shared_ptr<hl::Device> open_sim()
     auto device = hl::Device::open("sim");
     EXPECT_TRUE(device.has_value()) << device.error().details();
     return *device;
+}
+
+// Every format's name.
+inline std::vector<std::string> all_formats()
+{
+    std::vector<std::string> out;
+    for (size_t i = 0; i < hl::pixel_formats; ++i)
+        out.emplace_back(hl::pixel_format_info(static_cast<hl::PixelFormat>(i)).name);
+    return out;
 }
 
 using Bytes = std::vector<unsigned char>;

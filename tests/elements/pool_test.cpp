@@ -19,7 +19,7 @@ GstPtr<GstCaps> caps_of(const char *text)
     return GstPtr<GstCaps>::adopt(gst_caps_from_string(text));
 }
 
-GstPtr<GstCaps> system_caps(const char *format, int width, int height)
+GstPtr<GstCaps> system_caps(const std::string &format, int width, int height)
 {
     return caps_of((std::string("video/x-raw,framerate=30/1,format=") + format + ",width=" + std::to_string(width) +
                     ",height=" + std::to_string(height))
@@ -53,7 +53,7 @@ protected:
 
 TEST_F(PoolTest, FramesHaveGStreamersDefaultLayoutUnderBothCapsFeatures)
 {
-    for (const char *format : {"NV12", "I420", "RGB", "BGRx"}) {
+    for (const std::string &format : all_formats()) {
         for (const auto &[width, height] : {std::pair{320, 240}, {61, 31}, {1, 1}, {322, 241}}) {
             const auto system = system_caps(format, width, height);
             const auto dmabuf = GstPtr<GstCaps>::adopt(gst_hl_caps_to_dmabuf(system.get()));

@@ -14,7 +14,7 @@ class UploadTest : public LineTest {
 
 TEST_F(UploadTest, HostFramesGoIntoDeviceMemoryByOneDma)
 {
-    for (const char *format : {"NV12", "I420", "RGB", "BGRx"}) {
+    for (const std::string &format : all_formats()) {
         for (const auto &[width, height] : {std::pair{320, 240}, {61, 31}, {1, 1}}) {
             for (const std::string &caps : {system_caps(format, width, height), dmabuf_caps(format, width, height)}) {
                 Harness h("hlupload device=sim");
@@ -61,7 +61,7 @@ TEST_F(UploadTest, HostFramesAreReadThroughTheDevicesMmu)
 
 TEST_F(UploadTest, ForeignFramesAreCopiedAndSaidToBe)
 {
-    for (const char *format : {"NV12", "I420", "RGB", "BGRx"}) {
+    for (const std::string &format : all_formats()) {
         const std::string caps = system_caps(format, 61, 31);
         Harness h("hlupload device=sim");
         h.src_caps(caps);

@@ -25,6 +25,7 @@ TEST(FrameFormat, OddSizesRoundChromaUp)
     EXPECT_EQ(placement.stride[1], 3u);
     EXPECT_EQ(placement.offset[2], 21u);
     EXPECT_EQ(placement.size, 27u);
+    EXPECT_EQ(hl::plane_row_bytes(format(hl::PixelFormat::UYVY, 5, 3), 0), 12u);
 }
 
 TEST(FrameFormat, MatchesGStreamersDefaultLayout)
@@ -34,11 +35,15 @@ TEST(FrameFormat, MatchesGStreamersDefaultLayout)
     EXPECT_EQ(nv12.offset[1], 307200u);
     EXPECT_EQ(nv12.size, 460800u);
     EXPECT_EQ(hl::packed_placement(format(hl::PixelFormat::RGB, 3, 2)).stride[0], 12u);
+    EXPECT_EQ(hl::packed_placement(format(hl::PixelFormat::YUY2, 5, 2)).size, 24u);
 }
 
 TEST(PixelFormat, FourccsAreDrms)
 {
     EXPECT_EQ(hl::pixel_format_info(hl::PixelFormat::BGRx).fourcc, static_cast<uint32_t>(DRM_FORMAT_XRGB8888));
+    EXPECT_EQ(hl::pixel_format_from_fourcc(DRM_FORMAT_BGR888), hl::PixelFormat::RGB);
+    EXPECT_EQ(hl::pixel_format_from_fourcc(DRM_FORMAT_YUYV), hl::PixelFormat::YUY2);
+    EXPECT_EQ(hl::pixel_format_from_fourcc(DRM_FORMAT_RGB888), std::nullopt);
     EXPECT_EQ(hl::pixel_format_from_name("I420"), hl::PixelFormat::I420);
     EXPECT_EQ(hl::pixel_format_from_name("P010_10LE"), std::nullopt);
 }
