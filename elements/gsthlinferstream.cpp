@@ -234,35 +234,27 @@ GstHlPlacementReport GstHlInferStream::report(const Found &found) const
     else if (found.ours)
         out.reason = "upstream-pool";
     else
-        out.reason = !offer_->asked() ? "no-pool" : offer_->wanted() ? "pool-replaced" : "foreign-memory";
+        out.reason = offer_->explain().reason;
 
     out.cost = headline(found);
     if (found.ours || info.input == hl::InputKind::Nothing)
         return out;
     out.copies = true;
-    out.suggestion =
-        !offer_->asked()
-            ? "nobody upstream asked for a pool (a tee in between swallows it): put hlinfer, or hlupload, directly "
-              "behind the element that makes the frames"
-            : "the element upstream was offered a pool of Gaudi host pages and uses memory of its own: let it "
-              "decode into ours (avdec_h264 does), or accept the copy";
+    const GstHlOffer::Refusal refusal = offer_->explain();
+    out.suggestion = std::format("{}: {}", refusal.why, refusal.remedy);
     return out;
 }
 
 hl::Error GstHlInferStream::copy_refused() const
 {
-    const hl::EngineInfo &info = scheduler_->engine_info();
+    const GstHlOffer::Refusal refusal = offer_->explain();
     return {.code = hl::ErrorCode::CopyRefused,
             .operation = "take frame",
             .device = device_->info().name,
             .cause = std::format("a frame in system memory would need a CPU copy of {} bytes, and zero-copy=require "
                                  "allows none ({})",
-                                 frame_bytes_,
-                                 !offer_->asked() ? "nobody upstream asked for our pool; a tee swallows it"
-                                                  : "the element upstream did not use the pool it was offered"),
-            .remedy = std::format("make the producer write into our pool, as in \"videotestsrc ! hlinfer model={} "
-                                  "zero-copy=require ! fakesink\", or set zero-copy=auto",
-                                  info.model)};
+                                 frame_bytes_, refusal.why),
+            .remedy = refusal.remedy + ", or set zero-copy=auto"};
 }
 
 bool GstHlInferStream::propose_allocation(GstQuery *query, GstPad *src)

@@ -117,34 +117,18 @@ void report_offer_failure(GstElement *element, const hl::Error &error)
         gst_hl_post_error(element, error);
 }
 
-// Why a foreign frame came although a pool may have been offered.
-const gchar *foreign_reason(GstHlUpload *self)
-{
-    return self->priv->offer.wanted() ? "pool-replaced" : "no-pool";
-}
-
 hl::Error copy_refused(GstHlUpload *self)
 {
     GstHlTransform *base = GST_HL_TRANSFORM(self);
-    const std::string neighbour = gst_hl_transform_upstream_name(base);
-    const uint64_t bytes = gst_hl_transform_format(base).bytes;
-    if (self->priv->offer.wanted())
-        return {.code = hl::ErrorCode::PoolReplaced,
-                .operation = "upload frame",
-                .device = gst_hl_transform_device(base)->info().name,
-                .cause =
-                    std::format("{} was offered a pool that the device reads, but sends {} bytes a frame in memory "
-                                "of its own, which the CPU would have to copy (zero-copy=require)",
-                                neighbour, bytes),
-                .remedy = "let the producer use the offered pool (v4l2src: io-mode=dmabuf-import; libav decoders from "
-                          "the second GOP on), or set zero-copy=auto"};
-    return {.code = hl::ErrorCode::CopyRefused,
+    const GstHlOffer::Refusal refusal = self->priv->offer.explain();
+    return {.code = self->priv->offer.wanted() ? hl::ErrorCode::PoolReplaced : hl::ErrorCode::CopyRefused,
             .operation = "upload frame",
             .device = gst_hl_transform_device(base)->info().name,
-            .cause = std::format("the frames of {} lie in memory the device does not know: {} bytes a frame would have "
-                                 "to be copied by the CPU (zero-copy=require), and nobody upstream asked for a pool",
-                                 neighbour, bytes),
-            .remedy = "put hlupload right behind the producer and before any tee, or set zero-copy=auto"};
+            .cause =
+                std::format("the frames of {} lie in memory the device does not know: {} bytes a frame would have "
+                            "to be copied by the CPU (zero-copy=require); {}",
+                            gst_hl_transform_upstream_name(base), gst_hl_transform_format(base).bytes, refusal.why),
+            .remedy = refusal.remedy + ", or set zero-copy=auto"};
 }
 
 void report_placement(GstHlUpload *self, const gchar *placement, const gchar *reason)
@@ -158,15 +142,13 @@ void report_placement(GstHlUpload *self, const gchar *placement, const gchar *re
     case GstHlInput::Host:
         report.cost = std::format("1 upload of {} bytes a frame", bytes);
         break;
-    case GstHlInput::Foreign:
+    case GstHlInput::Foreign: {
         report.cost = std::format("1 CPU copy and 1 upload of {} bytes a frame", bytes);
         report.copies = true;
-        report.suggestion = std::format("{} {}", gst_hl_transform_upstream_name(base),
-                                        self->priv->offer.wanted()
-                                            ? "did not use the offered pool (v4l2src: set io-mode=dmabuf-import)"
-                                            : "did not ask for a pool; put hlupload right behind the producer, before "
-                                              "any tee");
+        const GstHlOffer::Refusal refusal = self->priv->offer.explain();
+        report.suggestion = std::format("{}: {}", refusal.why, refusal.remedy);
         break;
+    }
     }
     gst_hl_post_placement(GST_ELEMENT(self), report);
 }
@@ -192,7 +174,7 @@ hl::Status classify(GstHlUpload *self, GstBuffer *buffer)
         priv.input = GstHlInput::Foreign;
         if (gst_hl_transform_copies_refused(base))
             return std::unexpected(copy_refused(self));
-        reason = foreign_reason(self);
+        reason = priv.offer.explain().reason;
     }
     if (gst_hl_transform_saw_frame(base, placement, reason))
         report_placement(self, placement, reason);

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "gsthloffer.h"
 
+#include "device/hostmemory.h"
 #include "gsthlcaps.h"
+#include "gsthlplacement.h"
 
+#include <format>
 #include <utility>
 
 bool GstHlOffer::fits(const GstCaps *caps, const Terms &terms) const
@@ -40,24 +43,104 @@ bool GstHlOffer::propose(GstQuery *query, const Terms &terms)
     gst_hl_buffer_pool_set_error_handler(GST_HL_BUFFER_POOL(pool.get()), owner_, handler_);
     gst_query_add_allocation_param(query, GST_ALLOCATOR(allocator_.get()), nullptr);
     gst_query_add_allocation_pool(query, need_pool ? pool.get() : nullptr, static_cast<guint>(info.size), terms.min, 0);
-    const std::lock_guard lock(mutex_);
-    asked_ = true;
-    pool_wanted_ = need_pool;
+    {
+        const std::lock_guard lock(mutex_);
+        asked_ = true;
+        pool_wanted_ = need_pool;
+        if (need_pool)
+            pool_ = pool;
+    }
+    warn_importer(terms, need_pool);
     return true;
+}
+
+GstHlUpstream GstHlOffer::upstream() const
+{
+    const auto sink = GstPtr<GstPad>::adopt(gst_element_get_static_pad(owner_, "sink"));
+    return gst_hl_look_upstream(sink.get());
+}
+
+std::string GstHlOffer::name() const
+{
+    const GstElementFactory *factory = gst_element_get_factory(owner_);
+    return factory ? GST_OBJECT_NAME(factory) : GST_OBJECT_NAME(owner_);
+}
+
+std::string GstHlOffer::swallowed(const GstHlUpstream &upstream) const
+{
+    return std::format("{} forwards the question for a pool, but not the pool of the answer",
+                       upstream.swallower.empty() ? upstream.neighbour : upstream.swallower);
+}
+
+std::string GstHlOffer::better_line(const GstHlUpstream &upstream) const
+{
+    return std::format("put {0} before it: \"{1} ! {0} ! tee ! ...\"", name(), upstream.line());
+}
+
+GstHlOffer::Refusal GstHlOffer::explain() const
+{
+    const GstHlUpstream up = upstream();
+    if (asked() && wanted())
+        return {.reason = "pool-replaced",
+                .why = std::format("{} was offered a pool that the device reads, but sends memory of its own",
+                                   up.neighbour),
+                .remedy = "let the producer use the offered pool (v4l2src: io-mode=dmabuf-import; libav decoders from "
+                          "the second GOP on)"};
+    // A tee of several branches does not ask further once one of them has no answer (gsttee.c
+    // gst_tee_query_allocation).
+    if (asked() || !up.swallower.empty())
+        return {.reason = "pool-swallowed", .why = swallowed(up), .remedy = better_line(up)};
+    return {.reason = "no-pool",
+            .why = "nobody upstream asked for a pool",
+            .remedy = std::format("put {0} directly behind a producer that asks for one, as in \"videotestsrc ! {0}\"",
+                                  name())};
+}
+
+void GstHlOffer::warn_importer(const Terms &terms, bool pool_wanted)
+{
+    const bool unshared = terms.placement == hl::Placement::Host && !terms.device->info().udmabuf;
+    if (importer_warned_ || (pool_wanted && !unshared))
+        return;
+    const GstHlUpstream up = upstream();
+    if (!up.imports)
+        return;
+    importer_warned_ = true;
+    if (!pool_wanted) {
+        gst_hl_post_placement(
+            owner_, {.placement = "none",
+                     .reason = "pool-swallowed",
+                     .cost = std::format("{} fills frames of a pool only, and {}", up.producer, swallowed(up)),
+                     .suggestion = better_line(up),
+                     .copies = true});
+        return;
+    }
+    auto missing = hl::why_no_udmabuf();
+    missing.device = terms.device->info().name;
+    missing.cause = std::format("{} imports dma-bufs only, and {}", up.producer, missing.cause);
+    missing.remedy += std::format("; or \"{} io-mode=mmap\", which costs a CPU copy of each frame", up.producer);
+    handler_(owner_, missing);
 }
 
 void GstHlOffer::forget()
 {
     const std::lock_guard lock(mutex_);
-    asked_ = pool_wanted_ = false;
+    asked_ = pool_wanted_ = importer_warned_ = false;
 }
 
 void GstHlOffer::reset()
 {
     forget();
-    const std::lock_guard lock(mutex_);
-    allocator_.reset();
-    caps_.reset();
+    GstPtr<GstBufferPool> pool;
+    {
+        const std::lock_guard lock(mutex_);
+        allocator_.reset();
+        caps_.reset();
+        pool = std::exchange(pool_, {});
+    }
+    // v4l2src 1.26 never stops the pool if its driver refuses to queue or to start (gstv4l2bufferpool.c
+    // gst_v4l2_buffer_pool_start): all its frames would stay.
+    if (pool)
+        (void)gst_buffer_pool_set_active(pool.get(), FALSE);
 }
 
 bool GstHlOffer::asked() const

@@ -5,11 +5,13 @@
 #include "device/device.h"
 #include "gsthlbufferpool.h"
 #include "gsthlptr.h"
+#include "gsthlupstream.h"
 
 #include <gst/gst.h>
 
 #include <memory>
 #include <mutex>
+#include <string>
 
 // The pool that an element offers upstream in its answer to the ALLOCATION query. Answers for the same caps share one
 // allocator, so that a producer that asks again and again (libav does at odd sizes, once a frame) gets the same
@@ -23,20 +25,32 @@ public:
         bool strict = false; // CPU maps of device frames are refused
     };
 
+    // Why a frame came in other memory than the pool's, and what to do about it, in words.
+    struct Refusal {
+        const char *reason = nullptr; // of the placement report: "no-pool", "pool-swallowed" or "pool-replaced"
+        std::string why;
+        std::string remedy;
+    };
+
     // `handler` is told, with `owner` alive, of frames that the pool could not give.
     GstHlOffer(GstElement *owner, GstHlPoolErrorHandler handler) : owner_(owner), handler_(handler) {}
+
+    GstHlOffer(const GstHlOffer &) = delete;
+    GstHlOffer &operator=(const GstHlOffer &) = delete;
+    ~GstHlOffer() { reset(); }
 
     // Adds pool and allocator to the query, not the metas. FALSE where its caps are not ours. Who asks without wanting
     // a pool (tee does) has not been offered one.
     [[nodiscard]] bool propose(GstQuery *query, const Terms &terms);
     // New caps: upstream asks anew, or it has no pool.
     void forget();
-    // Lets go of everything.
+    // Lets go of everything, and stops the pool that upstream got.
     void reset();
 
     [[nodiscard]] bool asked() const;
     // Whether the last answer had a pool.
     [[nodiscard]] bool wanted() const;
+    [[nodiscard]] Refusal explain() const;
     // Whether a frame's memory comes from the pool of the last answer, or of an earlier one for the same caps.
     [[nodiscard]] bool made(GstBuffer *buffer) const;
     // CPU maps of the frames offered.
@@ -45,13 +59,22 @@ public:
 private:
     [[nodiscard]] bool fits(const GstCaps *caps, const Terms &terms) const;
     void renew(GstCaps *caps, const Terms &terms);
+    // An importer that will get nothing it can import does not say why, and stops: we do, before it.
+    void warn_importer(const Terms &terms, bool pool_wanted);
+    [[nodiscard]] GstHlUpstream upstream() const;
+    [[nodiscard]] std::string name() const; // what a launch line calls the owner
+    // Words for a pool that was lost on the way.
+    [[nodiscard]] std::string swallowed(const GstHlUpstream &upstream) const;
+    [[nodiscard]] std::string better_line(const GstHlUpstream &upstream) const;
 
     GstElement *const owner_;
     const GstHlPoolErrorHandler handler_;
 
     mutable std::mutex mutex_; // guards what follows
     GstPtr<GstHlAllocator> allocator_;
+    GstPtr<GstBufferPool> pool_; // the last that was given away
     GstPtr<GstCaps> caps_; // what the allocator's memories are for
     bool asked_ = false;
     bool pool_wanted_ = false;
+    bool importer_warned_ = false; // since the caps
 };

@@ -12,8 +12,10 @@ void gst_hl_post_placement(GstElement *element, const GstHlPlacementReport &repo
                           report.cost.c_str(), "suggestion", G_TYPE_STRING, report.suggestion.c_str(), nullptr);
     (void)gst_element_post_message(element, gst_message_new_element(GST_OBJECT(element), structure));
 
-    std::string text = std::format("frames arrive in {} memory ({}): {}", report.placement, report.reason,
-                                   report.cost.empty() ? "nothing is copied" : report.cost);
+    const std::string where =
+        report.placement == "none" ? "no frames arrive" : "frames arrive in " + report.placement + " memory";
+    std::string text =
+        std::format("{} ({}): {}", where, report.reason, report.cost.empty() ? "nothing is copied" : report.cost);
     if (!report.suggestion.empty())
         text += "; " + report.suggestion;
     // gst-launch-1.0 prints of an INFO the debug text alone, of a WARNING both. The call takes the strings over.

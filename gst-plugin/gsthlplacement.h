@@ -8,12 +8,12 @@
 
 // What an element found about the frames that reach it, told once per (re)negotiation.
 struct GstHlPlacementReport {
-    std::string placement; // "device", "host" or "system"
-    std::string reason; // stable code: "own-pool", "upstream-pool", "foreign-memory", "pool-replaced", "no-pool", ...
+    std::string placement; // "device", "host" or "system"; "none" where a neighbour is about to fail
+    std::string reason; // stable code: "own-pool", "upstream-pool", "pool-replaced", "pool-swallowed", "no-pool", ...
     uint64_t bytes_per_frame = 0;
     std::string cost; // what each frame costs, e.g. "1 CPU copy and 1 upload of 460800 bytes a frame"; empty: nothing
     std::string suggestion; // a line to paste, or what to change; empty: nothing better is known
-    bool copies = false;    // a CPU copy is made
+    bool copies = false;    // a CPU copy is made, or worse: a WARNING
 };
 
 // Posts the element message "hl-placement" {element, placement, reason, bytes-per-frame, cost, suggestion}, and the

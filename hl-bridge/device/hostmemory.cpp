@@ -29,6 +29,19 @@ UniqueFd open_udmabuf()
     return UniqueFd(::open("/dev/udmabuf", O_RDWR | O_CLOEXEC));
 }
 
+Error why_no_udmabuf()
+{
+    const int err = open_udmabuf() ? 0 : errno;
+    const bool denied = err == EACCES || err == EPERM;
+    return {.code = ErrorCode::MemoryExport,
+            .operation = "open /dev/udmabuf",
+            .sys_errno = err,
+            .cause = denied ? "this user may not open /dev/udmabuf, which makes host pages a dma-buf"
+                            : "host pages become a dma-buf through /dev/udmabuf only, which could not be opened",
+            .remedy = denied ? "give this user access to /dev/udmabuf (a udev rule, or chmod)"
+                             : "load its module, as root: modprobe udmabuf"};
+}
+
 Result<HostMemory> HostMemory::create(uint64_t size)
 {
     HostMemory memory;

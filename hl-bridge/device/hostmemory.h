@@ -12,6 +12,8 @@ namespace hl {
 
 // Opens /dev/udmabuf; an invalid descriptor where it is missing or not permitted.
 [[nodiscard]] UniqueFd open_udmabuf();
+// Why it cannot be opened now: MemoryExport with errno, cause and remedy.
+[[nodiscard]] Error why_no_udmabuf();
 
 // Pages of a sealed memfd, mapped shared for life: what a V4L2 or DRM driver imports as a udmabuf and what a Gaudi pins
 // (a private mapping would pin copy-on-write copies). One memfd per allocation. Move only.
