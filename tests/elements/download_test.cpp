@@ -275,8 +275,9 @@ TEST_F(DownloadTest, CapsChangesLeakNothing)
 TEST_F(DownloadTest, RoundTripKeepsEveryPixelOfAStream)
 {
     for (const std::string &format : all_formats()) {
+        // An even width: of odd ones videotestsrc leaves the last luma of YUY2 as it was.
         const std::string source = std::string("videotestsrc num-buffers=10 pattern=snow ! video/x-raw,format=") +
-                                   format + ",width=161,height=121 ! ";
+                                   format + ",width=162,height=121 ! ";
         // Frames that went through device memory against the same frames that did not.
         std::vector<Bytes> direct, through;
         for (auto *into : {&direct, &through}) {
@@ -294,7 +295,7 @@ TEST_F(DownloadTest, RoundTripKeepsEveryPixelOfAStream)
         }
         ASSERT_EQ(direct.size(), 10u);
         ASSERT_EQ(through.size(), 10u);
-        const std::string caps = system_caps(format, 161, 121);
+        const std::string caps = system_caps(format, 162, 121);
         const GstVideoInfo info = video_info(caps);
         const auto pixels = [&](const Bytes &bytes) {
             return unpaint(bytes.data(), *gst_hl_frame_format(info), info.offset, info.stride);

@@ -78,8 +78,9 @@ void expect_close(const FrameFormat &format, const ImageTarget &target, const Re
         EXPECT_LE(off.worst_of_allowed, 1.0) << describe(format, target, region, *plan);
         // Rounding evens out over many samples only.
         const Rect seen = region.width ? region : Rect{0, 0, format.width, format.height};
-        if (seen.width * seen.height >= 64 && target.width * target.height >= 64)
+        if (seen.width * seen.height >= 64 && target.width * target.height >= 64) {
             EXPECT_LE(off.mean, target.type == DType::UInt8 ? 0.6 : 0.4) << describe(format, target, region, *plan);
+        }
         EXPECT_TRUE(off.border_exact) << describe(format, target, region, *plan);
     }
 }
