@@ -114,7 +114,10 @@ void GstHlOffer::warn_importer(const Terms &terms, bool pool_wanted)
                      .copies = true});
         return;
     }
-    auto missing = hl::why_no_udmabuf();
+    auto udmabuf = hl::open_udmabuf();
+    if (udmabuf)
+        return; // it has come since the device was opened
+    hl::Error &missing = udmabuf.error();
     missing.device = terms.device->info().name;
     missing.cause = std::format("{} imports dma-bufs only, and {}", up.producer, missing.cause);
     missing.remedy += std::format("; or \"{} io-mode=mmap\", which costs a CPU copy of each frame", up.producer);

@@ -47,6 +47,18 @@ namespace hl {
     X(FormatMissing, "HL-FMT-004", "a frame came before its format")                                                   \
     X(CopyRefused, "HL-CPY-001", "a CPU copy was needed where none is allowed")                                        \
     X(PoolReplaced, "HL-CPY-002", "a neighbour replaced the proposed buffer pool")                                     \
+    X(ImporterMissing, "HL-IMP-001", "there is no such importer")                                                      \
+    X(ImporterPermission, "HL-IMP-002", "no permission to use the importer")                                           \
+    X(ImporterKindWrong, "HL-IMP-003", "the node imports no video frames")                                             \
+    X(ImporterBusy, "HL-IMP-004", "the importer is in use")                                                            \
+    X(ImporterUnclear, "HL-IMP-005", "it is not known whether the importer takes the memory")                          \
+    X(ImportNoDmabuf, "HL-IMP-006", "the driver imports no dma-bufs")                                                  \
+    X(ImportNoPeerToPeer, "HL-IMP-007", "the importer cannot reach device memory")                                     \
+    X(ImportMapsByCpu, "HL-IMP-008", "the importer needs a CPU mapping, which device memory has not")                  \
+    X(ImportNotContiguous, "HL-IMP-009", "the importer needs contiguous memory")                                       \
+    X(ImportFormat, "HL-IMP-010", "the importer refuses the frame's format or size")                                   \
+    X(ImportSimulated, "HL-IMP-011", "the simulator's device memory is no dma-buf")                                    \
+    X(ImportNoFrame, "HL-IMP-012", "no frame could be made to try the importer with")                                  \
     X(Internal, "HL-INT-001", "an invariant of this library was broken")
 
 // What went wrong, as a machine may branch on it.

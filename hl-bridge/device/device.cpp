@@ -208,9 +208,10 @@ OwnedMemory::~OwnedMemory()
     reset();
 }
 
-Result<OwnedMemory> OwnedMemory::allocate(std::shared_ptr<Device> device, uint64_t size, Placement placement)
+Result<OwnedMemory> OwnedMemory::allocate(std::shared_ptr<Device> device, uint64_t size, Placement placement,
+                                          HostPages pages)
 {
-    auto memory = device->allocate(size, placement);
+    auto memory = device->allocate(size, placement, pages);
     if (!memory)
         return std::unexpected(std::move(memory.error()));
     return OwnedMemory(std::move(device), *memory);

@@ -69,8 +69,9 @@ public:
     [[nodiscard]] virtual Status recover() = 0;
 
     // Allocates `size` bytes, rounded up to export_page, aligned to it. Contents of Device memory are undefined, Host
-    // pages are zero. Errors: MemoryFull, MemoryHost, FdLimit, DeviceLost.
-    [[nodiscard]] virtual Result<Memory> allocate(uint64_t size, Placement placement) = 0;
+    // pages are zero; `pages` matters for Host placement only. Errors: MemoryFull, MemoryHost, FdLimit, DeviceLost.
+    [[nodiscard]] virtual Result<Memory> allocate(uint64_t size, Placement placement,
+                                                  HostPages pages = HostPages::Base) = 0;
     // Gives an allocation back. Refused with MemoryExported while an export of it is open anywhere (kernel: memory.c
     // unmap_device_va refuses an exported mapping); a memory of an earlier generation is already gone and this
     // succeeds.
@@ -135,7 +136,7 @@ public:
     ~OwnedMemory();
 
     [[nodiscard]] static Result<OwnedMemory> allocate(std::shared_ptr<Device> device, uint64_t size,
-                                                      Placement placement);
+                                                      Placement placement, HostPages pages = HostPages::Base);
 
     [[nodiscard]] const Memory &get() const noexcept { return memory_; }
     [[nodiscard]] const std::shared_ptr<Device> &device() const noexcept { return device_; }

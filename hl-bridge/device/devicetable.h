@@ -13,8 +13,8 @@
 
 namespace hl {
 
-// The process's open devices, weakly: one object per chip, alive as long as someone uses it. The only global mutable
-// state of the library. Thread safe.
+// The process's open devices, weakly: one object per chip, alive as long as someone uses it. With ImportCache the
+// library's only global mutable state. Thread safe.
 class DeviceTable {
 public:
     using Opener = std::function<Result<std::unique_ptr<Device>>()>;

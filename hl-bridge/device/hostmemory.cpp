@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "device/hostmemory.h"
 
+#include "device/hostsupport.h"
+
 #include <fcntl.h>
+#include <linux/memfd.h>
 #include <linux/udmabuf.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -13,78 +16,93 @@
 namespace hl {
 namespace {
 
-std::unexpected<Error> host_error(const char *operation, int err, uint64_t size)
+std::unexpected<Error> host_error(const char *operation, int err, uint64_t size, HostPages pages)
 {
     if (err == EMFILE || err == ENFILE)
         return fail(ErrorCode::FdLimit, operation, "no file descriptor left for a host page allocation",
                     "raise the limit of open files (ulimit -n)", err);
-    return fail(ErrorCode::MemoryHost, operation, std::format("{} bytes of host pages could not be had", size),
-                "free memory, enlarge /dev/shm's backing, or use fewer or smaller frames", err);
+    if (pages == HostPages::Base)
+        return fail(ErrorCode::MemoryHost, operation, std::format("{} bytes of host pages could not be had", size),
+                    "free memory, enlarge /dev/shm's backing, or use fewer or smaller frames", err);
+    const HugePagePool pool = HostSupport::read().pool_of(huge_page_bytes);
+    return fail(ErrorCode::MemoryHost, operation,
+                std::format("{} bytes in huge pages of 2 MiB could not be had: {} of {} pages are free", size,
+                            pool.free, pool.total),
+                "reserve more of them, as root: echo 64 > /proc/sys/vm/nr_hugepages", err);
 }
 
 } // namespace
 
-UniqueFd open_udmabuf()
+Result<UniqueFd> open_udmabuf()
 {
-    return UniqueFd(::open("/dev/udmabuf", O_RDWR | O_CLOEXEC));
+    constexpr const char *operation = "open udmabuf";
+    UniqueFd fd(::open("/dev/udmabuf", O_RDWR | O_CLOEXEC));
+    const int err = errno;
+    if (fd)
+        return fd;
+    if (err == EACCES || err == EPERM)
+        return fail(ErrorCode::MemoryExport, operation,
+                    "this user may not open /dev/udmabuf, so that no driver can import host pages",
+                    "add the user to the node's group (ls -l /dev/udmabuf), and log in again", err);
+    if (err == ENOENT || err == ENODEV)
+        return fail(ErrorCode::MemoryExport, operation,
+                    "there is no /dev/udmabuf, so that no driver can import host pages",
+                    "load the module, as root: modprobe udmabuf", err);
+    return fail(ErrorCode::MemoryExport, operation, "/dev/udmabuf cannot be opened", "see the errno", err);
 }
 
-Error why_no_udmabuf()
+// A mapping of huge pages has to be made and undone in whole ones (mm/hugetlb.c hugetlb_vm_op_split).
+uint64_t HostMemory::mapped() const noexcept
 {
-    const int err = open_udmabuf() ? 0 : errno;
-    const bool denied = err == EACCES || err == EPERM;
-    return {.code = ErrorCode::MemoryExport,
-            .operation = "open /dev/udmabuf",
-            .sys_errno = err,
-            .cause = denied ? "this user may not open /dev/udmabuf, which makes host pages a dma-buf"
-                            : "host pages become a dma-buf through /dev/udmabuf only, which could not be opened",
-            .remedy = denied ? "give this user access to /dev/udmabuf (a udev rule, or chmod)"
-                             : "load its module, as root: modprobe udmabuf"};
+    return pages_ == HostPages::Huge ? (size_ + huge_page_bytes - 1) & ~(huge_page_bytes - 1) : size_;
 }
 
-Result<HostMemory> HostMemory::create(uint64_t size)
+Result<HostMemory> HostMemory::create(uint64_t size, HostPages pages)
 {
     HostMemory memory;
-    memory.memfd_.reset(::memfd_create("hl-host", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+    const unsigned huge = pages == HostPages::Huge ? MFD_HUGETLB | MFD_HUGE_2MB : 0u;
+    memory.memfd_.reset(::memfd_create("hl-host", MFD_CLOEXEC | MFD_ALLOW_SEALING | huge));
     if (!memory.memfd_)
-        return host_error("memfd_create", errno, size);
-    if (size > static_cast<uint64_t>(INT64_MAX))
-        return host_error("ftruncate", EFBIG, size);
-    const auto length = static_cast<off_t>(size);
+        return host_error("memfd_create", errno, size, pages);
+    if (size > static_cast<uint64_t>(INT64_MAX) - huge_page_bytes)
+        return host_error("ftruncate", EFBIG, size, pages);
+    memory.size_ = size;
+    memory.pages_ = pages;
+    const auto length = static_cast<off_t>(memory.mapped());
     if (::ftruncate(memory.memfd_.get(), length) < 0)
-        return host_error("ftruncate", errno, size);
+        return host_error("ftruncate", errno, size, pages);
     // Reserve now: a page that cannot be had later is a SIGBUS, not an error.
     if (::fallocate(memory.memfd_.get(), 0, 0, length) < 0)
-        return host_error("fallocate", errno, size);
+        return host_error("fallocate", errno, size, pages);
     // udmabuf takes a memfd only with F_SEAL_SHRINK and without F_SEAL_WRITE (drivers/dma-buf/udmabuf.c).
     if (::fcntl(memory.memfd_.get(), F_ADD_SEALS, F_SEAL_SHRINK) < 0)
-        return host_error("seal memfd", errno, size);
-    void *data =
-        ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, memory.memfd_.get(), 0);
+        return host_error("seal memfd", errno, size, pages);
+    void *data = ::mmap(nullptr, static_cast<size_t>(length), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
+                        memory.memfd_.get(), 0);
     if (data == MAP_FAILED)
-        return host_error("mmap", errno, size);
+        return host_error("mmap", errno, size, pages);
     memory.data_ = static_cast<std::byte *>(data);
-    memory.size_ = size;
     return memory;
 }
 
 HostMemory::HostMemory(HostMemory &&other) noexcept
-    : memfd_(std::move(other.memfd_)), data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0))
-{
-}
+    : memfd_(std::move(other.memfd_)), data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)),
+      pages_(other.pages_)
+{}
 
 HostMemory &HostMemory::operator=(HostMemory &&other) noexcept
 {
     std::swap(memfd_, other.memfd_);
     std::swap(data_, other.data_);
     std::swap(size_, other.size_);
+    std::swap(pages_, other.pages_);
     return *this;
 }
 
 HostMemory::~HostMemory()
 {
     if (data_)
-        ::munmap(data_, static_cast<size_t>(size_));
+        ::munmap(data_, static_cast<size_t>(mapped()));
 }
 
 Result<UniqueFd> HostMemory::export_fd(const UniqueFd &udmabuf, uint64_t offset, uint64_t size) const
@@ -107,11 +125,28 @@ Result<UniqueFd> HostMemory::export_fd(const UniqueFd &udmabuf, uint64_t offset,
     }
     if (fd >= 0)
         return UniqueFd(fd);
-    const int err = errno;
+    return export_error(errno, offset, size);
+}
+
+std::unexpected<Error> HostMemory::export_error(int err, uint64_t offset, uint64_t size) const
+{
+    constexpr const char *operation = "export host pages";
     if (err == EMFILE || err == ENFILE)
-        return host_error(operation, err, size);
+        return host_error(operation, err, size, pages_);
+    const auto limit = HostSupport::read().udmabuf_limit;
+    if (limit && size > *limit)
+        return fail(ErrorCode::MemoryExport, operation,
+                    std::format("a frame of {} bytes is larger than udmabuf's limit of {} MiB", size, *limit >> 20),
+                    std::format("raise the limit, as root: echo {} > /sys/module/udmabuf/parameters/size_limit_mb, or "
+                                "use smaller frames",
+                                (size + (1 << 20) - 1) >> 20),
+                    err);
+    // udmabuf_create() answers EBADFD to a file that it cannot take pages from.
+    if (pages_ == HostPages::Huge && err == EBADFD)
+        return fail(ErrorCode::MemoryExport, operation, "this kernel's udmabuf takes no huge pages",
+                    "use base pages, or a newer kernel", err);
     return fail(ErrorCode::MemoryExport, operation, std::format("{} bytes of host pages at offset {}", size, offset),
-                "raise the udmabuf module's size_limit_mb parameter, or use smaller frames", err);
+                "see the errno and the kernel log", err);
 }
 
 } // namespace hl

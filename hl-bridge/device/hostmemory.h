@@ -3,6 +3,7 @@
 
 #include "core/error.h"
 #include "core/uniquefd.h"
+#include "device/memory.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -10,17 +11,16 @@
 
 namespace hl {
 
-// Opens /dev/udmabuf; an invalid descriptor where it is missing or not permitted.
-[[nodiscard]] UniqueFd open_udmabuf();
-// Why it cannot be opened now: MemoryExport with errno, cause and remedy.
-[[nodiscard]] Error why_no_udmabuf();
+// Opens /dev/udmabuf. Errors: MemoryExport, telling a missing node from one this user may not open.
+[[nodiscard]] Result<UniqueFd> open_udmabuf();
 
 // Pages of a sealed memfd, mapped shared for life: what a V4L2 or DRM driver imports as a udmabuf and what a Gaudi pins
 // (a private mapping would pin copy-on-write copies). One memfd per allocation. Move only.
 class HostMemory {
 public:
-    // `size` is a multiple of 4096. The pages are there and zero when this returns. Errors: MemoryHost, FdLimit.
-    [[nodiscard]] static Result<HostMemory> create(uint64_t size);
+    // `size` is a multiple of 4096; huge pages are taken whole. The pages are there and zero when this returns. Errors:
+    // MemoryHost (naming the pool of huge pages where that is empty), FdLimit.
+    [[nodiscard]] static Result<HostMemory> create(uint64_t size, HostPages pages = HostPages::Base);
 
     HostMemory() noexcept = default;
     HostMemory(HostMemory &&other) noexcept;
@@ -31,13 +31,18 @@ public:
     [[nodiscard]] int memfd() const noexcept { return memfd_.get(); }
 
     // A descriptor whose byte 0 is `offset`: a udmabuf, or, where `udmabuf` is invalid, a dup of the memfd (offset must
-    // then be 0). Either keeps the pages by itself. Errors: MemoryExport, FdLimit, MemoryRange.
+    // then be 0). Either keeps the pages by itself. Errors: MemoryExport (beyond udmabuf's size limit, or huge pages
+    // that this kernel's udmabuf does not take), FdLimit, MemoryRange.
     [[nodiscard]] Result<UniqueFd> export_fd(const UniqueFd &udmabuf, uint64_t offset, uint64_t size) const;
 
 private:
+    [[nodiscard]] std::unexpected<Error> export_error(int err, uint64_t offset, uint64_t size) const;
+    [[nodiscard]] uint64_t mapped() const noexcept;
+
     UniqueFd memfd_;
     std::byte *data_ = nullptr;
     uint64_t size_ = 0;
+    HostPages pages_ = HostPages::Base;
 };
 
 } // namespace hl

@@ -127,9 +127,10 @@ public:
     uint32_t generation() const noexcept override { return real_->generation(); }
     bool lost() const noexcept override { return real_->lost(); }
     hl::Status recover() override { return real_->recover(); }
-    hl::Result<hl::Memory> allocate(uint64_t size, hl::Placement placement) override
+    hl::Result<hl::Memory> allocate(uint64_t size, hl::Placement placement,
+                                    hl::HostPages pages = hl::HostPages::Base) override
     {
-        return real_->allocate(size, placement);
+        return real_->allocate(size, placement, pages);
     }
     hl::Status release(const hl::Memory &memory) override { return real_->release(memory); }
     hl::Result<hl::UniqueFd> export_dmabuf(const hl::Memory &memory) override { return real_->export_dmabuf(memory); }

@@ -1,11 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 #
-# test_install.sh BUILD PLUGIN_DIR DATA_DIR ELEMENT...: installs into a DESTDIR and uses what is there, and nothing of the build or source tree.
+# test_install.sh BUILD PLUGIN_DIR DATA_DIR BIN_DIR ELEMENT...: installs into a DESTDIR and uses what is there, and nothing of the build or source tree.
 set -uo pipefail
 
-build=$1 plugin_dir=$2 data_dir=$3
-shift 3
+build=$1 plugin_dir=$2 data_dir=$3 bin_dir=$4
+shift 4
 elements=("$@")
 destination=$(mktemp -d)
 trap 'rm -rf "$destination"' EXIT
@@ -36,9 +36,13 @@ links_outside() {
 
 gst_env() { env -u HL_DATA_DIR GST_PLUGIN_PATH="$destination$plugin_dir" GST_REGISTRY="$destination/registry.bin" HL_DEVICE=sim "$@"; }
 
+# It judges nothing, but it runs: 3 is its word for a node that is not there.
+doctor_runs() { env -u HL_DATA_DIR HL_DEVICE=sim "$destination$bin_dir/hl-doctor" /dev/no-such-node; [ $? -eq 3 ]; }
+
 check 'meson install into a DESTDIR' meson install -C "$build" --no-rebuild --quiet --destdir "$destination"
 check 'what is installed is what is planned' installed_files
 check 'the plugin links' links_outside
+check 'hl-doctor runs' doctor_runs
 check 'gst-inspect-1.0 loads the plugin' gst_env gst-inspect-1.0 habana
 for element in "${elements[@]}"; do
   check "gst-inspect-1.0 $element" gst_env gst-inspect-1.0 "$element"

@@ -69,7 +69,7 @@ public:
     uint32_t generation() const noexcept override { return generation_; }
     bool lost() const noexcept override { return false; }
     Status recover() override { return {}; }
-    Result<Memory> allocate(uint64_t size, Placement placement) override
+    Result<Memory> allocate(uint64_t size, Placement placement, hl::HostPages) override
     {
         if (allocate_fails)
             return fail(ErrorCode::MemoryFull, "allocate", "full");

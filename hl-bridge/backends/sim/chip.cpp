@@ -37,8 +37,7 @@ bool hung_up(int fd) noexcept
 
 Chip::Chip(uint32_t device, std::string name, Settings settings) noexcept
     : device_(device), name_(std::move(name)), settings_(std::move(settings))
-{
-}
+{}
 
 Result<std::shared_ptr<Chip>> Chip::create(uint32_t device, std::string name, Settings settings)
 {
@@ -50,7 +49,7 @@ Result<std::shared_ptr<Chip>> Chip::create(uint32_t device, std::string name, Se
     }
     chip->hbm_ = std::move(*hbm);
     chip->user_bytes_ = chip->hbm_.user_bytes();
-    chip->udmabuf_ = open_udmabuf();
+    chip->udmabuf_ = open_udmabuf().value_or(UniqueFd());
     chip->deferred_.reserve(64);
     return chip;
 }
@@ -69,7 +68,7 @@ std::chrono::nanoseconds Chip::dma_time(uint64_t bytes) const noexcept
 
 // --- allocation ---
 
-Result<Memory> Chip::allocate(uint64_t size, Placement placement)
+Result<Memory> Chip::allocate(uint64_t size, Placement placement, HostPages pages)
 {
     constexpr const char *operation = "allocate";
     const Lock held = lock();
@@ -98,7 +97,7 @@ Result<Memory> Chip::allocate(uint64_t size, Placement placement)
                           .offset = 0,
                           .size = round_to_export_page(size),
                           .placement = placement};
-    if (auto done = device ? allocate_device(held, *allocation) : allocate_host(held, *allocation); !done)
+    if (auto done = device ? allocate_device(held, *allocation) : allocate_host(held, *allocation, pages); !done)
         return std::unexpected(std::move(done.error()));
     ++next_handle_;
     mmu_.map(allocation->address, allocation->memory.size, bytes(*allocation));
@@ -124,13 +123,13 @@ Status Chip::allocate_device(const Lock &, Allocation &allocation)
     return {};
 }
 
-Status Chip::allocate_host(const Lock &, Allocation &allocation)
+Status Chip::allocate_host(const Lock &, Allocation &allocation, HostPages kind)
 {
     const uint64_t size = allocation.memory.size;
     if (size >= host_virtual_end - next_host_address_)
         return refuse(ErrorCode::MemoryHost, "pin host pages", "the device's host address range is used up",
                       "restart the process", ENOMEM);
-    auto pages = HostMemory::create(size);
+    auto pages = HostMemory::create(size, kind);
     if (!pages) {
         pages.error().device = name_;
         return std::unexpected(std::move(pages.error()));
@@ -167,10 +166,10 @@ Result<Allocation *> Chip::find(const Lock &, const Memory &memory)
                       std::format("handle {:#x} names no allocation of this placement", memory.handle), {}, EINVAL);
     const uint64_t size = at->second->memory.size;
     if (memory.offset > size || memory.size > size - memory.offset)
-        return refuse(ErrorCode::MemoryRange, operation,
-                      std::format("{} bytes at offset {} leave the allocation of {} bytes", memory.size, memory.offset,
-                                  size),
-                      {}, EINVAL);
+        return refuse(
+            ErrorCode::MemoryRange, operation,
+            std::format("{} bytes at offset {} leave the allocation of {} bytes", memory.size, memory.offset, size), {},
+            EINVAL);
     return at->second.get();
 }
 
@@ -226,8 +225,8 @@ Status Chip::release(const Memory &memory)
     if (at == allocations_.end() || at->second->released) {
         if (memory.generation != generation_)
             return {};
-        return refuse(ErrorCode::MemoryForeign, operation,
-                      std::format("handle {:#x} is not allocated", memory.handle), {}, EINVAL);
+        return refuse(ErrorCode::MemoryForeign, operation, std::format("handle {:#x} is not allocated", memory.handle),
+                      {}, EINVAL);
     }
     Allocation &allocation = *at->second;
     if (prune_exports(held, allocation) != 0) {
@@ -239,8 +238,7 @@ Status Chip::release(const Memory &memory)
                 if (std::ranges::find(pids, pid) == pids.end())
                     pids.push_back(pid);
         return refuse(ErrorCode::MemoryExported, operation,
-                      std::format("{} exports of the memory are open in {}", open.size(),
-                                  holders_text(pids)),
+                      std::format("{} exports of the memory are open in {}", open.size(), holders_text(pids)),
                       "close every descriptor of the exported frame first", EINVAL);
     }
     retire(held, allocation);
@@ -279,7 +277,8 @@ Result<UniqueFd> Chip::export_dmabuf(const Memory &memory)
     auto found = find(held, memory);
     if (!found)
         return std::unexpected(std::move(found.error()));
-    // habanalabs memory.c hl_export_dmabuf_from_addr: offset and size must be page multiples, and there is no empty one.
+    // habanalabs memory.c hl_export_dmabuf_from_addr: offset and size must be page multiples, and there is no empty
+    // one.
     if (memory.size == 0 || memory.size % export_page != 0 || memory.offset % export_page != 0)
         return refuse(ErrorCode::MemoryRange, operation,
                       std::format("{} bytes at offset {} are no whole pages of {} bytes", memory.size, memory.offset,
@@ -369,10 +368,8 @@ Result<std::span<std::byte>> Chip::bytes_of(const Memory &memory)
 Device::Usage Chip::usage()
 {
     const Lock held = lock();
-    Device::Usage usage{.device_bytes = hbm_.used(),
-                        .host_bytes = host_bytes_,
-                        .exports_open = 0,
-                        .requests_pending = pending_};
+    Device::Usage usage{
+        .device_bytes = hbm_.used(), .host_bytes = host_bytes_, .exports_open = 0, .requests_pending = pending_};
     for (auto &[handle, allocation] : allocations_)
         usage.exports_open += prune_exports(held, *allocation);
     return usage;

@@ -61,7 +61,7 @@ public:
     [[nodiscard]] std::chrono::nanoseconds dma_time(uint64_t bytes) const noexcept;
 
     // Memory, as Device documents it.
-    [[nodiscard]] Result<Memory> allocate(uint64_t size, Placement placement);
+    [[nodiscard]] Result<Memory> allocate(uint64_t size, Placement placement, HostPages pages);
     [[nodiscard]] Status release(const Memory &memory);
     [[nodiscard]] Result<UniqueFd> export_dmabuf(const Memory &memory);
     [[nodiscard]] Result<Memory> resolve_dmabuf(int fd);
@@ -118,7 +118,7 @@ private:
     [[nodiscard]] std::unexpected<Error> refuse(ErrorCode code, const char *operation, std::string cause,
                                                 std::string remedy = {}, int sys_errno = 0) const;
     [[nodiscard]] Status allocate_device(const Lock &, Allocation &allocation);
-    [[nodiscard]] Status allocate_host(const Lock &, Allocation &allocation);
+    [[nodiscard]] Status allocate_host(const Lock &, Allocation &allocation, HostPages pages);
     [[nodiscard]] Result<UniqueFd> export_device(const Lock &, const Memory &memory, Allocation &allocation);
     [[nodiscard]] Result<UniqueFd> export_host(const Lock &, const Memory &memory, Allocation &allocation);
     [[nodiscard]] std::byte *bytes(const Allocation &allocation) const noexcept;

@@ -21,13 +21,12 @@ DeviceInfo SimDevice::describe(std::string_view name)
             .memory_size = hbm_bytes - device_page,
             .page_size = device_page,
             .simulated = true,
-            .udmabuf = open_udmabuf().valid()};
+            .udmabuf = open_udmabuf().has_value()};
 }
 
 SimDevice::SimDevice(std::string_view name, UniqueFd name_lock)
     : info_(describe(name)), name_lock_(std::move(name_lock))
-{
-}
+{}
 
 Result<std::unique_ptr<Device>> SimDevice::open(std::string_view name)
 {
@@ -70,9 +69,9 @@ Status SimDevice::recover()
     return {};
 }
 
-Result<Memory> SimDevice::allocate(uint64_t size, Placement placement)
+Result<Memory> SimDevice::allocate(uint64_t size, Placement placement, HostPages pages)
 {
-    return chip_->allocate(size, placement);
+    return chip_->allocate(size, placement, pages);
 }
 
 Status SimDevice::release(const Memory &memory)
@@ -123,9 +122,10 @@ Result<std::shared_ptr<Engine>> SimDevice::create_engine(const Model &model, con
     }
     if ((*inner)->info().preprocess == PreprocessPlace::Host)
         log(LogLevel::Info, "sim",
-            std::format("{}: the frame is scaled and converted outside the model; on a Gaudi that has to be part of the "
-                        "model, because a Gaudi runs recipes only",
-                        model.name));
+            std::format(
+                "{}: the frame is scaled and converted outside the model; on a Gaudi that has to be part of the "
+                "model, because a Gaudi runs recipes only",
+                model.name));
     return std::make_shared<SimEngine>(shared_from_this(), chip_, std::move(*inner));
 }
 

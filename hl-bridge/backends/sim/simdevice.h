@@ -26,7 +26,8 @@ public:
     [[nodiscard]] uint32_t generation() const noexcept override;
     [[nodiscard]] bool lost() const noexcept override;
     [[nodiscard]] Status recover() override;
-    [[nodiscard]] Result<Memory> allocate(uint64_t size, Placement placement) override;
+    [[nodiscard]] Result<Memory> allocate(uint64_t size, Placement placement,
+                                          HostPages pages = HostPages::Base) override;
     [[nodiscard]] Status release(const Memory &memory) override;
     [[nodiscard]] Result<UniqueFd> export_dmabuf(const Memory &memory) override;
     [[nodiscard]] Result<Memory> resolve_dmabuf(int fd) override;

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "importers/importjudge.h"
+
+#include <algorithm>
+#include <format>
+#include <utility>
+#include <vector>
+
+namespace hl {
+
+ImportJudge::ImportJudge(const std::shared_ptr<Device> &device)
+    : ImportJudge(Kernel::running(), make_import_frames_with(device), ImportCache::process(),
+                  device ? device->info().name : std::string())
+{}
+
+ImportJudge::ImportJudge(Kernel &kernel, ImportFrameMaker make, ImportCache &cache, std::string device)
+    : kernel_(kernel), make_(std::move(make)), cache_(cache), device_(std::move(device))
+{}
+
+std::string ImportJudge::key_of(const ImportFinding &finding, ImportMemory memory) const
+{
+    const Importer &importer = finding.importer;
+    std::string key = std::format("{}\n{}\n{}\n{}\n{}\n{}\n{}", importer.node, importer.driver, importer.card,
+                                  importer.bus, importer.queue, finding.format.text, import_memory_name(memory));
+    for (const uint32_t bytes : finding.format.plane_bytes)
+        key += std::format("\n{}", bytes);
+    return memory == ImportMemory::Device ? key + '\n' + device_ : key;
+}
+
+ImportAttempt ImportJudge::attempt(ImportProbe &probe, ImportMemory memory) const
+{
+    std::vector<ImportFrame> planes;
+    for (const uint32_t bytes : probe.format().plane_bytes) {
+        auto frame = make_(memory, bytes);
+        if (!frame)
+            return {
+                .step = ImportStep::Buffer, .sys_errno = frame.error().sys_errno, .buffer = std::move(frame.error())};
+        planes.push_back(std::move(*frame));
+    }
+    return probe.offer(planes);
+}
+
+ImportFinding ImportJudge::judge(const Importer &importer, std::span<const ImportMemory> memories) const
+{
+    ImportFinding finding{.importer = importer};
+    ImportAttempts attempts;
+    const auto wanted = [&](ImportMemory memory) {
+        return memory == ImportMemory::Pages || std::ranges::find(memories, memory) != memories.end();
+    };
+    auto probe = ImportProbe::open(kernel_, importer);
+    if (probe)
+        finding.format = (*probe)->format();
+    std::optional<ImportAttempt> all_alike; // an attempt that did not get as far as its frame
+    if (!probe)
+        all_alike = probe.error();
+    for (const ImportMemory memory : all_import_memories) {
+        if (!wanted(memory))
+            continue;
+        auto &slot = attempts[static_cast<size_t>(memory)];
+        if (all_alike) {
+            slot = all_alike;
+            continue;
+        }
+        const std::string key = key_of(finding, memory);
+        slot = cache_.find(key);
+        if (slot)
+            continue;
+        slot = attempt(**probe, memory);
+        cache_.store(key, *slot);
+        if (slot->step == ImportStep::Request)
+            all_alike = slot;
+    }
+    for (const ImportMemory memory : memories)
+        finding.verdict[static_cast<size_t>(memory)] = judge_import(importer, memory, attempts);
+    return finding;
+}
+
+} // namespace hl

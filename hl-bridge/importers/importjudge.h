@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include "importers/importcache.h"
+#include "importers/importer.h"
+#include "importers/importframe.h"
+#include "importers/importprobe.h"
+#include "importers/kernel.h"
+#include "importers/verdict.h"
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+
+namespace hl {
+
+// What one importer takes, in its current format.
+struct ImportFinding {
+    Importer importer;
+    ImportFormat format;                                               // empty if the node could not be opened
+    std::array<std::optional<ImportVerdict>, import_memories> verdict; // by ImportMemory; empty: not asked
+
+    [[nodiscard]] const std::optional<ImportVerdict> &of(ImportMemory memory) const noexcept
+    {
+        return verdict[static_cast<size_t>(memory)];
+    }
+};
+
+// Finds out, by offering frames, which memory an importer takes. Thread safe; two threads that ask about one importer
+// at once may find it busy.
+class ImportJudge {
+public:
+    // Offers frames of `device`, which may be null, and of this machine's memory.
+    explicit ImportJudge(const std::shared_ptr<Device> &device);
+    // For tests. `device` is what tells frames of one device from another's in the cache.
+    ImportJudge(Kernel &kernel, ImportFrameMaker make, ImportCache &cache, std::string device);
+
+    // Host pages are always tried, as the control that tells causes apart.
+    [[nodiscard]] ImportFinding judge(const Importer &importer,
+                                      std::span<const ImportMemory> memories = all_import_memories) const;
+
+private:
+    [[nodiscard]] std::string key_of(const ImportFinding &finding, ImportMemory memory) const;
+    [[nodiscard]] ImportAttempt attempt(ImportProbe &probe, ImportMemory memory) const;
+
+    Kernel &kernel_;
+    ImportFrameMaker make_;
+    ImportCache &cache_;
+    std::string device_;
+};
+
+} // namespace hl

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include "importers/importer.h"
+#include "importers/importframe.h"
+#include "importers/kernel.h"
+#include "importers/verdict.h"
+
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace hl {
+
+// What an importer is to be offered: for V4L2 the current format, for DRM a small frame.
+struct ImportFormat {
+    std::string text;                  // "NV12 640x480"
+    std::vector<uint32_t> plane_bytes; // one dma-buf each
+
+    friend bool operator==(const ImportFormat &, const ImportFormat &) = default;
+};
+
+// One importer, open for probing. It never streams, never sets a format, a control or a mode, and leaves the node as it
+// was: whatever an offer makes, the offer removes. Not thread safe.
+class ImportProbe {
+public:
+    virtual ~ImportProbe() = default;
+
+    // Opens the node. Where that fails the attempt says how.
+    [[nodiscard]] static std::expected<std::unique_ptr<ImportProbe>, ImportAttempt> open(Kernel &kernel,
+                                                                                         const Importer &importer);
+
+    [[nodiscard]] virtual const ImportFormat &format() const noexcept = 0;
+    // Offers one frame: as many dma-bufs as format() has planes, each of at least its bytes.
+    [[nodiscard]] virtual ImportAttempt offer(std::span<const ImportFrame> planes) = 0;
+};
+
+} // namespace hl

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "importers/kernel.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <xf86drm.h>
+#include <xf86drmMode.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <format>
+#include <string_view>
+#include <utility>
+
+namespace hl {
+namespace {
+
+constexpr unsigned v4l2_major = 81;
+constexpr unsigned drm_major = 226;
+
+template <class T, void (*free_it)(T *)>
+struct DrmDeleter {
+    void operator()(T *object) const noexcept { free_it(object); }
+};
+template <class T, void (*free_it)(T *)>
+using DrmPtr = std::unique_ptr<T, DrmDeleter<T, free_it>>;
+
+std::string text_of(const char *text, int length)
+{
+    return text && length > 0 ? std::string(text, static_cast<size_t>(length)) : std::string();
+}
+
+// "pci:0000:03:00.0", "faux:vgem"; from sysfs, as the DRM ioctl knows it only where a master has set it.
+std::string bus_of(int fd)
+{
+    struct stat state{};
+    if (::fstat(fd, &state) < 0)
+        return {};
+    const auto link = std::format("/sys/dev/char/{}:{}/device", major(state.st_rdev), minor(state.st_rdev));
+    std::error_code error;
+    const std::string device = std::filesystem::canonical(link, error).filename();
+    const std::string bus = std::filesystem::canonical(link + "/subsystem", error).filename();
+    return device.empty() || bus.empty() ? std::string() : std::format("{}:{}", bus, device);
+}
+
+class LinuxDrmNode final : public DrmNode {
+public:
+    explicit LinuxDrmNode(UniqueFd fd) : fd_(std::move(fd)) {}
+
+    std::optional<Version> version() override
+    {
+        const DrmPtr<drmVersion, drmFreeVersion> version(drmGetVersion(fd_.get()));
+        if (!version)
+            return std::nullopt;
+        return Version{.driver = text_of(version->name, version->name_len),
+                       .card = text_of(version->desc, version->desc_len),
+                       .bus = bus_of(fd_.get())};
+    }
+
+    std::vector<uint32_t> plane_formats() override
+    {
+        // Primary planes are listed to those only who ask for them (drivers/gpu/drm/drm_plane.c).
+        if (drmSetClientCap(fd_.get(), DRM_CLIENT_CAP_UNIVERSAL_PLANES, 1) != 0)
+            return {};
+        const DrmPtr<drmModePlaneRes, drmModeFreePlaneResources> planes(drmModeGetPlaneResources(fd_.get()));
+        std::vector<uint32_t> found;
+        for (uint32_t i = 0; planes && i < planes->count_planes; ++i) {
+            const DrmPtr<drmModePlane, drmModeFreePlane> plane(drmModeGetPlane(fd_.get(), planes->planes[i]));
+            if (!plane || cursor(planes->planes[i]))
+                continue;
+            for (uint32_t k = 0; k < plane->count_formats; ++k)
+                if (std::ranges::find(found, plane->formats[k]) == found.end())
+                    found.push_back(plane->formats[k]);
+        }
+        return found;
+    }
+
+    int import(int dmabuf, uint32_t &handle) override
+    {
+        return drmPrimeFDToHandle(fd_.get(), dmabuf, &handle) == 0 ? 0 : -errno;
+    }
+
+    void close_handle(uint32_t handle) override { (void)drmCloseBufferHandle(fd_.get(), handle); }
+
+    int add_framebuffer(const Framebuffer &wanted, uint32_t handle, uint32_t &id) override
+    {
+        uint32_t handles[4] = {};
+        std::fill_n(handles, wanted.planes, handle);
+        const int error = drmModeAddFB2(fd_.get(), wanted.width, wanted.height, wanted.fourcc, handles, wanted.pitch,
+                                        wanted.offset, &id, 0);
+        return error > 0 ? -error : error;
+    }
+
+    void remove_framebuffer(uint32_t id) override { (void)drmModeRmFB(fd_.get(), id); }
+
+private:
+    bool cursor(uint32_t plane)
+    {
+        const DrmPtr<drmModeObjectProperties, drmModeFreeObjectProperties> all(
+            drmModeObjectGetProperties(fd_.get(), plane, DRM_MODE_OBJECT_PLANE));
+        for (uint32_t i = 0; all && i < all->count_props; ++i) {
+            const DrmPtr<drmModePropertyRes, drmModeFreeProperty> property(
+                drmModeGetProperty(fd_.get(), all->props[i]));
+            if (property && std::string_view(property->name) == "type")
+                return all->prop_values[i] == DRM_PLANE_TYPE_CURSOR;
+        }
+        return false;
+    }
+
+    UniqueFd fd_;
+};
+
+class LinuxKernel final : public Kernel {
+public:
+    NodeType type_of(const std::string &node) override
+    {
+        struct stat state{};
+        if (::stat(node.c_str(), &state) < 0)
+            return NodeType::Missing;
+        if (!S_ISCHR(state.st_mode))
+            return NodeType::NoDevice;
+        switch (major(state.st_rdev)) {
+        case v4l2_major:
+            return NodeType::Video;
+        case drm_major:
+            return NodeType::Drm;
+        default:
+            return NodeType::OtherDevice;
+        }
+    }
+
+    // open and ioctl are asked of the kernel itself: libv4l2 preloaded (v4l2convert.so) wraps libc's, and answers
+    // REQBUFS for DMABUF on its own where it converts.
+    UniqueFd open_video(const std::string &node, int &error) override
+    {
+        UniqueFd fd(static_cast<int>(::syscall(SYS_openat, AT_FDCWD, node.c_str(), O_RDWR | O_CLOEXEC | O_NONBLOCK)));
+        error = fd ? 0 : errno;
+        return fd;
+    }
+
+    int ioctl(int fd, unsigned long request, void *argument) override
+    {
+        for (;;) {
+            if (::syscall(SYS_ioctl, fd, request, argument) == 0)
+                return 0;
+            if (errno != EINTR)
+                return -errno;
+        }
+    }
+
+    std::unique_ptr<DrmNode> open_drm(const std::string &node, int &error) override
+    {
+        UniqueFd fd(::open(node.c_str(), O_RDWR | O_CLOEXEC));
+        error = fd ? 0 : errno;
+        if (!fd)
+            return nullptr;
+        // The first to open a card becomes its master (drivers/gpu/drm/drm_auth.c drm_master_open), which would lock a
+        // display server out. On a render node, and where another is master, this fails and nothing is lost.
+        (void)drmDropMaster(fd.get());
+        return std::make_unique<LinuxDrmNode>(std::move(fd));
+    }
+};
+
+} // namespace
+
+Kernel &Kernel::running()
+{
+    static LinuxKernel kernel;
+    return kernel;
+}
+
+} // namespace hl

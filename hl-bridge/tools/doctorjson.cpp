@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "tools/doctorreport.h"
+
+#include <nlohmann/json.hpp>
+
+namespace hl {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string errno_name(int err)
+{
+    const char *name = err ? strerrorname_np(err) : nullptr;
+    return name ? name : "";
+}
+
+Json json_of(const Error &error)
+{
+    return {{"code", error_code_name(error.code)},
+            {"operation", error.operation},
+            {"errno", errno_name(error.sys_errno)},
+            {"cause", error.cause},
+            {"remedy", error.remedy}};
+}
+
+Json json_of(const SharingNode &node)
+{
+    return {{"path", node.path}, {"usable", node.usable()}, {"errno", errno_name(node.open_errno)}};
+}
+
+Json json_of(const ImportVerdict &verdict)
+{
+    const auto code = import_cause_code(verdict.cause);
+    return {{"answer", import_answer_name(verdict.answer)},
+            {"proof", import_proof_name(verdict.proof)},
+            {"formats", verdict.formats},
+            {"cause", import_cause_name(verdict.cause)},
+            {"code", code ? Json(error_code_name(*code)) : Json()},
+            {"operation", import_step_name(verdict.step)},
+            {"errno", errno_name(verdict.sys_errno)},
+            {"text", verdict.text},
+            {"remedy", verdict.remedy}};
+}
+
+Json json_of(const ImportFinding &finding)
+{
+    const Importer &importer = finding.importer;
+    Json memory = Json::object();
+    for (const ImportMemory kind : all_import_memories)
+        if (const auto &verdict = finding.of(kind))
+            memory[std::string(import_memory_name(kind))] = json_of(*verdict);
+    return {{"node", importer.node},
+            {"kind", importer_kind_name(importer.kind)},
+            {"driver", importer.driver},
+            {"card", importer.card},
+            {"bus", importer.bus},
+            {"format", finding.format.text},
+            {"plane_bytes", finding.format.plane_bytes},
+            {"memory", std::move(memory)}};
+}
+
+Json json_of(const HostSupport &host)
+{
+    Json heaps = Json::array(), pools = Json::array();
+    for (const SharingNode &heap : host.heaps)
+        heaps.push_back(json_of(heap));
+    for (const HugePagePool &pool : host.huge_pages)
+        pools.push_back({{"bytes", pool.page_bytes}, {"total", pool.total}, {"free", pool.free}});
+    Json udmabuf = json_of(host.udmabuf);
+    udmabuf["limit_bytes"] = host.udmabuf_limit ? Json(*host.udmabuf_limit) : Json();
+    return {{"kernel", host.kernel},
+            {"udmabuf", std::move(udmabuf)},
+            {"dma_heaps", std::move(heaps)},
+            {"huge_pages", std::move(pools)}};
+}
+
+Json json_of(const DeviceInfo &info)
+{
+    return {{"name", info.name},
+            {"stand_in", info.stand_in},
+            {"backend", info.backend},
+            {"chip", info.chip},
+            {"memory_bytes", info.memory_size}};
+}
+
+} // namespace
+
+std::string DoctorReport::json() const
+{
+    Json all = {{"version", 1}, {"host", json_of(host)}};
+    Json &chips = all["gaudis"] = Json::array();
+    for (const PciGaudi &gaudi : gaudis)
+        chips.push_back({{"address", gaudi.address},
+                         {"pci_device", gaudi.device},
+                         {"accel", gaudi.accel < 0 ? Json() : Json(gaudi.accel)},
+                         {"module", gaudi.module < 0 ? Json() : Json(gaudi.module)}});
+    all["device"] = device ? json_of(*device) : Json{{"error", json_of(device.error())}};
+    Json &importers = all["importers"] = Json::array();
+    for (const ImportFinding &finding : findings)
+        importers.push_back(json_of(finding));
+    Json &failed = all["failures"] = Json::array();
+    for (const DoctorFailure &failure : failures) {
+        Json entry = {{"node", failure.node}};
+        entry.update(json_of(failure.error));
+        failed.push_back(std::move(entry));
+    }
+    all["not_importers"] = others;
+    all["exit_status"] = static_cast<int>(exit_status());
+    // Names come from drivers: what is no UTF-8 must not throw.
+    return all.dump(2, ' ', false, Json::error_handler_t::replace) + '\n';
+}
+
+} // namespace hl

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "tools/doctorreport.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <format>
+#include <utility>
+
+namespace hl {
+namespace {
+
+// Rows of cells, set in columns.
+class Table {
+public:
+    explicit Table(std::vector<std::string> heading) { add(std::move(heading)); }
+
+    void add(std::vector<std::string> row)
+    {
+        width_.resize(std::max(width_.size(), row.size()));
+        for (size_t i = 0; i < row.size(); ++i)
+            width_[i] = std::max(width_[i], row[i].size());
+        rows_.push_back(std::move(row));
+    }
+
+    [[nodiscard]] std::string text() const
+    {
+        std::string out;
+        for (const auto &row : rows_) {
+            std::string line;
+            for (size_t i = 0; i < row.size(); ++i)
+                line += std::format("{:<{}}  ", row[i], width_[i]);
+            line.erase(line.find_last_not_of(' ') + 1);
+            out += line + '\n';
+        }
+        return out;
+    }
+
+private:
+    std::vector<std::vector<std::string>> rows_;
+    std::vector<size_t> width_;
+};
+
+std::string fact(std::string_view what, std::string_view text)
+{
+    return std::format("{:<11} {}\n", what, text);
+}
+
+std::string state_of(const SharingNode &node)
+{
+    switch (node.open_errno) {
+    case 0:
+        return node.path;
+    case ENOENT:
+    case ENODEV:
+        return std::format("{} is missing (modprobe {})", node.path, node.path.substr(node.path.rfind('/') + 1));
+    case EACCES:
+    case EPERM:
+        return std::format("{}: no permission (see its group: ls -l {})", node.path, node.path);
+    default:
+        return std::format("{}: {}", node.path, errno_text(node.open_errno));
+    }
+}
+
+std::string host_text(const HostSupport &host)
+{
+    std::string out = fact("kernel", host.kernel);
+    std::string udmabuf = state_of(host.udmabuf);
+    constexpr uint64_t no_limit = uint64_t{1} << 40;
+    if (host.udmabuf.usable() && host.udmabuf_limit.value_or(no_limit) < no_limit)
+        udmabuf += std::format(", frames up to {} MiB", *host.udmabuf_limit >> 20);
+    out += fact("udmabuf", udmabuf);
+    std::string heaps;
+    for (const SharingNode &heap : host.heaps)
+        heaps += (heaps.empty() ? "" : ", ") + state_of(heap);
+    out += fact("dma-heaps", heaps.empty() ? "none" : heaps);
+    std::string pools;
+    for (const HugePagePool &pool : host.huge_pages)
+        pools += std::format("{}{} MiB: {} of {} free", pools.empty() ? "" : ", ", pool.page_bytes >> 20, pool.free,
+                             pool.total);
+    return out + fact("huge pages", pools.empty() ? "none" : pools);
+}
+
+std::string device_text(const DoctorReport &report)
+{
+    std::string chips;
+    for (const PciGaudi &gaudi : report.gaudis) {
+        chips += std::format("{}{}", chips.empty() ? "" : ", ", gaudi.address);
+        chips += gaudi.accel < 0 ? std::string(" (no driver)") : std::format(" (accel{})", gaudi.accel);
+    }
+    std::string out = fact("Gaudi", chips.empty() ? "none on the PCI bus" : chips);
+    if (report.device)
+        return out + fact("device", std::format("{} ({}, {})", report.device->name, report.device->stand_in,
+                                                report.device->chip));
+    const Error &error = report.device.error();
+    out += fact("device", error.headline());
+    return error.remedy.empty() ? out : out + fact("", error.remedy);
+}
+
+std::string cell(const std::optional<ImportVerdict> &verdict)
+{
+    if (!verdict)
+        return "-";
+    switch (verdict->answer) {
+    case ImportAnswer::Imports:
+        return verdict->proof == ImportProof::Import ? "yes*" : "yes";
+    case ImportAnswer::Refused:
+        return "no";
+    case ImportAnswer::Unknown:
+        return "?";
+    }
+    std::unreachable();
+}
+
+// One note for all memories with the same story.
+std::string notes(const ImportFinding &finding)
+{
+    std::vector<std::pair<std::string, std::string>> stories; // story, memories
+    for (const ImportMemory memory : all_import_memories) {
+        const auto &verdict = finding.of(memory);
+        if (!verdict || verdict->answer == ImportAnswer::Imports || verdict->cause == ImportCause::NotADmabuf)
+            continue;
+        const auto code = import_cause_code(verdict->cause);
+        std::string story = std::format("{} ({}, {}{}{})", verdict->text, code ? error_code_name(*code) : "",
+                                        import_step_name(verdict->step), verdict->sys_errno ? ": " : "",
+                                        errno_text(verdict->sys_errno));
+        if (!verdict->remedy.empty())
+            story += "\n    -> " + verdict->remedy;
+        const auto at = std::ranges::find(stories, story, &std::pair<std::string, std::string>::first);
+        if (at == stories.end())
+            stories.emplace_back(std::move(story), import_memory_name(memory));
+        else
+            at->second += std::format(", {}", import_memory_name(memory));
+    }
+    std::string out;
+    for (const auto &[story, memories] : stories)
+        out += std::format("  {}: {}\n", memories, story);
+    return out;
+}
+
+std::string findings_text(const std::vector<ImportFinding> &findings)
+{
+    Table table({"NODE", "KIND", "DRIVER", "FORMAT", "PAGES", "HUGE-PAGES", "HEAP", "HEAP-MIB", "DEVICE"});
+    std::string details;
+    bool import_only = false;
+    std::string simulated;
+    for (const ImportFinding &finding : findings) {
+        const Importer &importer = finding.importer;
+        std::vector<std::string> row{importer.node, std::string(importer_kind_name(importer.kind)), importer.driver,
+                                     finding.format.text.empty() ? "-" : finding.format.text};
+        if (finding.format.plane_bytes.size() > 1)
+            row.back() += std::format(" in {} planes", finding.format.plane_bytes.size());
+        for (const ImportMemory memory : all_import_memories) {
+            row.push_back(cell(finding.of(memory)));
+            import_only |= row.back() == "yes*";
+            if (const auto &verdict = finding.of(memory); verdict && verdict->cause == ImportCause::NotADmabuf)
+                simulated = std::format("{}: {} ({})\n", import_memory_name(memory), verdict->text,
+                                        error_code_name(ErrorCode::ImportSimulated));
+        }
+        table.add(std::move(row));
+        if (const std::string note = notes(finding); !note.empty())
+            details += std::format("\n{} ({})\n{}", importer.node, importer_kind_name(importer.kind), note);
+    }
+    std::string out = '\n' + table.text();
+    if (import_only)
+        out += "* judged by the import alone: the node has no planes to show a frame on\n";
+    return out + simulated + details;
+}
+
+// Of no memory that can be made here is it known whether the importer takes it.
+bool undecided(const ImportFinding &finding)
+{
+    const auto &pages = finding.of(ImportMemory::Pages);
+    return pages && pages->answer == ImportAnswer::Unknown && pages->cause != ImportCause::MapsLate &&
+           pages->cause != ImportCause::NeedsRequest;
+}
+
+bool is_no_importer(const DoctorFailure &failure)
+{
+    return failure.error.code == ErrorCode::ImporterMissing || failure.error.code == ErrorCode::ImporterKindWrong;
+}
+
+} // namespace
+
+DoctorReport::Exit DoctorReport::exit_status() const
+{
+    if (std::ranges::any_of(failures, is_no_importer))
+        return NoImporter;
+    return !failures.empty() || std::ranges::any_of(findings, undecided) ? NotJudged : AllJudged;
+}
+
+std::string DoctorReport::text() const
+{
+    std::string out = host_text(host) + device_text(*this);
+    if (!findings.empty())
+        out += findings_text(findings);
+    else if (failures.empty())
+        out += "\nno V4L2 or DRM node that imports video frames\n";
+    for (const DoctorFailure &failure : failures)
+        out += std::format("\n{}\n  {}{}\n    -> {}\n", failure.node, failure.error.headline(),
+                           failure.error.sys_errno ? std::format(" ({})", errno_text(failure.error.sys_errno)) : "",
+                           failure.error.remedy);
+    for (const std::string &other : others)
+        out += std::format("{}{} is no importer of video frames\n", &other == &others.front() ? "\n" : "", other);
+    return out;
+}
+
+} // namespace hl

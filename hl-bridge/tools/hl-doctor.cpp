@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+//
+// hl-doctor: tells of each V4L2 and DRM importer of this machine which memory it takes. docs/hl-doctor.md.
+#include "device/device.h"
+#include "tools/doctorreport.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace {
+
+using hl::DoctorReport;
+
+constexpr const char *usage = R"(Usage: hl-doctor [--json] [--device=SPEC] [NODE...]
+
+Offers frames of each kind of memory to every V4L2 and DRM importer (or to the NODEs only), and says which it takes
+and why not the others. Streams nothing, sets no format and no mode.
+
+  --json         one JSON object instead of the table
+  --device=SPEC  take device memory from this Gaudi (default: $HL_DEVICE, then auto)
+  --help         this text
+
+Exit status: 0 every node was judged; 1 some could not be (busy, no permission, nothing to try with); 2 wrong usage;
+3 a NODE is missing or is no importer.
+)";
+
+struct Arguments {
+    bool json = false;
+    bool help = false;
+    std::string device;
+    std::vector<std::string> nodes;
+};
+
+// Empty, with a message on stderr, where they are wrong.
+std::optional<Arguments> parse(int count, char **values)
+{
+    Arguments out;
+    bool options = true;
+    for (int i = 1; i < count; ++i) {
+        const std::string_view word = values[i];
+        if (!options || !word.starts_with("-")) {
+            out.nodes.emplace_back(word);
+        } else if (word == "--") {
+            options = false;
+        } else if (word == "--json") {
+            out.json = true;
+        } else if (word == "--help" || word == "-h") {
+            out.help = true;
+        } else if (word.starts_with("--device=")) {
+            out.device = word.substr(std::strlen("--device="));
+        } else {
+            (void)std::fprintf(stderr, "hl-doctor: there is no option %s\n%s", values[i], usage);
+            return std::nullopt;
+        }
+    }
+    return out;
+}
+
+// A node that was not asked for and is no importer is no failure.
+void judge_node(const std::string &node, bool named, const hl::ImportJudge &judge, DoctorReport &report)
+{
+    auto importers = hl::identify_importer(hl::Kernel::running(), node);
+    if (importers) {
+        for (const hl::Importer &importer : *importers)
+            report.findings.push_back(judge.judge(importer));
+    } else if (!named && importers.error().code == hl::ErrorCode::ImporterKindWrong) {
+        report.others.push_back(node);
+    } else {
+        report.failures.push_back({node, std::move(importers.error())});
+    }
+}
+
+DoctorReport examine(const Arguments &arguments)
+{
+    const char *sysfs = std::getenv("HL_SYSFS");
+    auto device = hl::Device::open(arguments.device);
+    DoctorReport report{.host = hl::HostSupport::read(),
+                        .gaudis = hl::find_pci_gaudis(sysfs && *sysfs ? sysfs : "/sys"),
+                        .device = device ? std::expected<hl::DeviceInfo, hl::Error>((*device)->info())
+                                         : std::unexpected(device.error())};
+    const hl::ImportJudge judge(device.value_or(nullptr));
+    const bool named = !arguments.nodes.empty();
+    for (const std::string &node : named ? arguments.nodes : hl::find_importer_nodes())
+        judge_node(node, named, judge, report);
+    return report;
+}
+
+} // namespace
+
+int main(int count, char **values)
+try {
+    const auto arguments = parse(count, values);
+    if (!arguments)
+        return DoctorReport::Usage;
+    if (arguments->help) {
+        (void)std::fputs(usage, stdout);
+        return 0;
+    }
+    const DoctorReport report = examine(*arguments);
+    const std::string text = arguments->json ? report.json() : report.text();
+    (void)std::fwrite(text.data(), 1, text.size(), stdout);
+    return std::fflush(stdout) == 0 ? report.exit_status() : DoctorReport::NotJudged;
+} catch (const std::exception &error) { // out of memory
+    (void)std::fprintf(stderr, "hl-doctor: %s\n", error.what());
+    return DoctorReport::NotJudged;
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "importers/importjudge.h"
+
+#include "fakekernel.h"
+#include "simtest.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+using hl::ImportAnswer;
+using hl::ImportCause;
+using hl::ImportMemory;
+using testing::ElementsAre;
+
+namespace {
+
+class Judge : public testing::Test {
+protected:
+    Judge() { kernel.state.format = hl::test::plain_format(V4L2_PIX_FMT_YUYV, 640, 480, 614400); }
+
+    hl::ImportFinding judge(const hl::Importer &importer = hl::test::fake_camera(),
+                            const std::vector<ImportMemory> &memories = {ImportMemory::Pages, ImportMemory::Device},
+                            const std::string &device = "sim")
+    {
+        const auto maker = [this](ImportMemory memory, uint64_t bytes) -> hl::Result<hl::ImportFrame> {
+            if (no_frames)
+                return hl::fail(hl::ErrorCode::MemoryExport, "make frame", "there is none");
+            return hl::test::fake_frame(memory, bytes);
+        };
+        return hl::ImportJudge(kernel, maker, cache, device).judge(importer, memories);
+    }
+    long offers() { return std::ranges::count(kernel.state.calls, "QBUF 0/614400"); }
+
+    hl::test::FakeKernel kernel;
+    hl::ImportCache cache;
+    bool no_frames = false;
+};
+
+} // namespace
+
+TEST_F(Judge, HostPagesAreTheControlWhetherAskedForOrNot)
+{
+    kernel.state.errors[VIDIOC_QBUF] = {0, -EFAULT};
+    const auto finding = judge(hl::test::fake_camera(), {ImportMemory::Device});
+    EXPECT_EQ(offers(), 2);
+    EXPECT_FALSE(finding.of(ImportMemory::Pages));
+    ASSERT_TRUE(finding.of(ImportMemory::Device));
+    EXPECT_EQ(finding.of(ImportMemory::Device)->cause, ImportCause::MapsByCpu);
+    EXPECT_EQ(finding.format.text, "YUYV 640x480");
+}
+
+TEST_F(Judge, AsksOncePerNodeFormatAndMemory)
+{
+    kernel.state.errors[VIDIOC_QBUF] = {0, -EINVAL};
+    for (int i = 0; i < 3; ++i) {
+        const auto finding = judge();
+        EXPECT_EQ(finding.of(ImportMemory::Pages)->answer, ImportAnswer::Imports);
+        EXPECT_EQ(finding.of(ImportMemory::Device)->cause, ImportCause::NoPeerToPeer);
+    }
+    EXPECT_EQ(offers(), 2);
+}
+
+TEST_F(Judge, AnotherFormatNodeOrDeviceIsAskedAnew)
+{
+    (void)judge();
+    kernel.state.format.fmt.pix.width = 320; // at the same size of its frames
+    (void)judge();
+    EXPECT_EQ(offers(), 4);
+    hl::Importer other = hl::test::fake_camera();
+    other.node = "/dev/video1";
+    (void)judge(other);
+    EXPECT_EQ(offers(), 6);
+    other.card = "another camera, plugged in where the first was";
+    (void)judge(other);
+    EXPECT_EQ(offers(), 8);
+    (void)judge(other, {ImportMemory::Device}, "accel0");
+    EXPECT_EQ(offers(), 9); // host pages are nobody's
+    kernel.state.format.fmt.pix.sizeimage = 614401;
+    (void)judge(other);
+    EXPECT_EQ(std::ranges::count(kernel.state.calls, "QBUF 0/618496"), 2);
+}
+
+TEST_F(Judge, ABusyNodeIsUnknownAndAskedAgain)
+{
+    kernel.state.errors[VIDIOC_REQBUFS] = {-EBUSY};
+    const auto busy = judge();
+    for (const ImportMemory memory : {ImportMemory::Pages, ImportMemory::Device}) {
+        EXPECT_EQ(busy.of(memory)->answer, ImportAnswer::Unknown);
+        EXPECT_EQ(busy.of(memory)->cause, ImportCause::Busy);
+    }
+    EXPECT_THAT(kernel.state.calls, ElementsAre("G_FMT", "REQBUFS 1")); // one word is enough
+    EXPECT_EQ(judge().of(ImportMemory::Pages)->answer, ImportAnswer::Imports);
+}
+
+TEST_F(Judge, AFrameThatCouldNotBeMadeIsMadeTheNextTime)
+{
+    no_frames = true;
+    EXPECT_EQ(judge().of(ImportMemory::Pages)->cause, ImportCause::NoFrame);
+    EXPECT_EQ(offers(), 0);
+    no_frames = false;
+    EXPECT_EQ(judge().of(ImportMemory::Pages)->answer, ImportAnswer::Imports);
+}
+
+TEST_F(Judge, ANodeThatCannotBeOpenedIsUnknown)
+{
+    kernel.state.open_error = EACCES;
+    const auto finding = judge();
+    EXPECT_EQ(finding.of(ImportMemory::Pages)->cause, ImportCause::Permission);
+    EXPECT_EQ(finding.of(ImportMemory::Device)->cause, ImportCause::Permission);
+    kernel.state.open_error = ENODEV;
+    EXPECT_EQ(judge().of(ImportMemory::Device)->cause, ImportCause::Gone);
+}
+
+// The real maker of frames, on the simulator.
+TEST(ImportFrames, DeviceMemoryOfTheSimulatorIsNoDmabufAndGoesBack)
+{
+    const auto device = hl::test::open_sim();
+    const auto make = hl::make_import_frames_with(device);
+    {
+        const auto frame = make(ImportMemory::Device, 614400);
+        ASSERT_OK(frame);
+        EXPECT_FALSE(frame->dmabuf);
+        EXPECT_GE(frame->bytes, 614400u);
+        EXPECT_EQ(device->usage().exports_open, 1u);
+    }
+    EXPECT_EQ(device->usage().exports_open, 0u);
+    EXPECT_EQ(device->usage().device_bytes, 0u);
+    EXPECT_CODE(hl::make_import_frames_with(nullptr)(ImportMemory::Device, 4096), hl::ErrorCode::MemoryExport);
+}
