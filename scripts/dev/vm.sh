@@ -52,5 +52,6 @@ dev_vm() {
   build quiet
   case $1 in --prepare) return ;; esac
   plugin_environment
+  gst-inspect-1.0 --exists hlinfer || true      # brings the registry up to date: in the guest, scanning all plugins takes half a minute
   leave_to "$HL_TOP/tests/vm/vm.py" --kit "$HL_VM_KIT" "$@"
 }

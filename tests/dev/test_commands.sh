@@ -146,6 +146,46 @@ result 'nothing but a root is ever removed' both says 'refusing to remove' there
 root_run 'eval "$(sed -n "/^need_sudo()/,/^}/p" "$HL_TOP/scripts/dev/common.sh")"; is_root() { false; }; sudo() { false; }; have() { false; }; need_sudo'
 result 'no sudo: the remedy' both says 'run ./dev once as root, or install sudo' code_is 1
 
+# Setting the virtual machine up, with a maker that does as it is told.
+cp -r "$top/tests/vm" "$project/tests/"
+kit_run() {   # kit_run MAKER [SCRIPT]: MAKER is the text of vm-kit.sh, which gets the kit's directory
+  printf '#!/bin/bash\n%s\n' "$1" >"$project/scripts/dev/vm-kit.sh"
+  output=$(HL_TOP=$project HL_CACHE=$work/cache HL_DEV_INSIDE=root-test bash -c '
+    set -euo pipefail
+    for part in common sources packages root enter build vm; do . "$HL_TOP/scripts/dev/$part.sh"; done
+    '"${2:-}"'
+    make_vm_kit
+    echo "the kit is ${HL_VM_KIT##*/} with $(ls -A "$HL_VM_KIT")"' 2>&1 </dev/null)
+  code=$?
+}
+no_kit() { [ -z "$(find "$work/cache" -maxdepth 1 -type d -name 'vm-*')" ]; }
+make_kit='mkdir -p "$1.new" && echo 7.2.12 >"$1.new/kernel-release" && mv "$1.new" "$1"'
+
+kit_run 'mkdir -p "$1.new"; echo "E: Failed to fetch http://mirror.example/debian  Could not resolve host"; exit 100'
+result 'vm: archive unreachable: the remedy' both says 'HL_DEBIAN_MIRROR' code_is 1
+result 'vm: nothing half-made is left' no_kit
+kit_run 'echo "dpkg-deb: error: failed to write: No space left on device"; exit 2'
+result 'vm: disk full: the remedy' says 'the disk is full'
+kit_run 'echo "[dev] error: no kernel >= 7.2"; echo "[dev]   what to do: another archive"; exit 1'
+result 'vm: the words of the maker are handed on' both says '[dev]   what to do: another archive' code_is 1
+kit_run "$make_kit" 'df() { printf "head\n/dev/x 1000 1 12 99%% /\n"; }'
+result 'vm: too little disk is seen before anything is fetched' both says '12 MB free' no_kit .
+kit_run "$make_kit" 'uname() { echo aarch64; }'
+result 'vm: another processor is refused' both says 'this machine is aarch64' no_kit .
+mkfifo "$work/started"
+kit_run "sleep 50 & echo \$! >'$work/child'; echo >'$work/started'; wait" 'me=$BASHPID; { read -r <"'"$work/started"'"; kill -INT $me; } &'
+result 'vm: an interrupted set-up says so' both says 'interrupted' code_is 1
+result 'vm: and leaves no process' [ ! -e "/proc/$(cat "$work/child")" ]
+kit_run "$make_kit"
+result 'vm: a kit is made' both says 'with kernel-release' code_is 0
+kit=$(sed -n 's/^the kit is \(vm-[^ ]*\) .*/\1/p' <<<"$output")
+touch "$work/cache/$kit/mine"
+kit_run "$(tail -n +2 "$project/scripts/dev/vm-kit.sh")"
+result 'vm: once' there "$work/cache/$kit/mine"
+kit_run "# another recipe"$'\n'"$make_kit"
+result 'vm: another recipe makes another kit' [ "$(find "$work/cache" -maxdepth 1 -type d -name 'vm-*' | wc -l)" = 2 ]
+rm -rf "$work"/cache/vm-*
+
 packages_of() { HL_TOP=$project bash -c '. "$HL_TOP/scripts/dev/packages.sh"; packages "$@"' _ "$@"; }
 output=$(packages_of base)
 result 'the package list is read' both says libgstreamer1.0-dev says gstreamer1.0-plugins-ugly

@@ -26,6 +26,9 @@ class Camera(unittest.TestCase):
             with self.subTest(variable):
                 self.check(f'v4l2src device={os.environ[variable]} num-buffers=5 ! video/x-raw,format=NV12,width=320,height=180 ! fakesink')
 
+    def test_the_driver_writes_into_frames_of_hlinfer(self):
+        self.check('v4l2src device=/dev/video0 io-mode=dmabuf-import num-buffers=5 ! video/x-raw,format=NV12,width=320,height=180 ! hlinfer model=builtin:null zero-copy=require ! fakesink')
+
     def test_frames_copied_by_the_driver_reach_hlinfer(self):
         self.check('v4l2src device=/dev/video0 io-mode=mmap num-buffers=5 ! video/x-raw,format=NV12,width=320,height=180 ! hlinfer model=builtin:null ! fakesink')
 

@@ -2,12 +2,16 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """./dev vm: what goes in and comes out of the machine, and how it ends when things go wrong. Boots machines of its own. Usage: command_test.py SOURCE-ROOT"""
 
+import fcntl
 import os
 import pathlib
+import pty
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import unittest
 
 TOP = pathlib.Path(sys.argv.pop(1))
@@ -18,14 +22,11 @@ def command(*arguments):
     return [str(TOP / 'dev'), 'vm', *arguments]
 
 
-def vm(*arguments, **options):
-    return subprocess.run(command(*arguments), capture_output=True, timeout=SECONDS, check=False, **options)
-
-
-def left_over(before):
-    """Shared directories and emulators that were not there before."""
-    mine = {path for path in pathlib.Path('/tmp').glob('hl-vm-*') if path.stat().st_uid == os.getuid()}
-    return mine - before
+def read_terminal(descriptor):
+    try:
+        return os.read(descriptor, 4096)
+    except OSError:                     # EIO: nobody has it open any more
+        return b''
 
 
 def descendants(pid):
@@ -37,50 +38,70 @@ def descendants(pid):
 
 class Command(unittest.TestCase):
     def setUp(self):
-        self.before = left_over(set())
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.directory = pathlib.Path(directory.name)
+        self.temporary = self.directory / 'temporary'
+        self.temporary.mkdir()
+        self.environment = os.environ | {'TMPDIR': str(self.temporary)}
 
     def tearDown(self):
-        self.assertEqual(left_over(self.before), set())
+        self.assertEqual(list(self.temporary.iterdir()), [], 'something is left over')
+
+    def vm(self, *arguments, stdin=b'', **variables):
+        return subprocess.run(command(*arguments), input=stdin, capture_output=True, timeout=SECONDS, check=False, cwd=self.directory, env=self.environment | variables)
 
     def test_streams_status_directory_arguments_and_results(self):
-        with tempfile.TemporaryDirectory() as directory:
-            script = 'tr a-z A-Z; echo "$1 in $PWD, $HL_TEST" >&2; echo kept >"$HL_VM_RESULTS/file"; touch "$0"; uname -r; exit 7'
-            written = pathlib.Path(directory) / 'written'
-            text = b'abc\n' * 100_000
-            done = vm('--results', directory + '/results', '--', 'bash', '-c', script, str(written), 'a  b', input=text, cwd=directory, env=os.environ | {'HL_TEST': 'it\'s "here"', 'HL_CWD': directory})
-            self.assertEqual(done.returncode, 7, done.stderr)
-            kernel = done.stdout[len(text):].decode().strip()
-            self.assertEqual(done.stdout[:len(text)], text.upper())
-            messages = done.stderr.decode()
-            self.assertIn(f'a  b in {directory}, it\'s "here"\n', messages)
-            self.assertIn(f'Linux {kernel}, QEMU ', messages)
-            self.assertGreaterEqual(tuple(int(part) for part in kernel.split('+')[0].split('.')[:2]), (7, 2))
-            self.assertEqual((pathlib.Path(directory) / 'results' / 'file').read_text(encoding='ascii'), 'kept\n')
-            self.assertFalse(written.exists(), "the guest wrote into the host's file system")
+        script = 'tr a-z A-Z; echo "$1 in $PWD, $HL_TEST" >&2; echo kept >"$HL_VM_RESULTS/file"; touch "$0"; uname -r; exit 7'
+        written, results, text = self.directory / 'written', self.directory / 'results', b'abc\n' * 100_000
+        done = self.vm('--results', str(results), '--', 'bash', '-c', script, str(written), 'a  b', stdin=text, HL_TEST='it\'s "here"', HL_CWD=str(self.directory))
+        self.assertEqual(done.returncode, 7, done.stderr)
+        kernel = done.stdout[len(text):].decode().strip()
+        self.assertEqual(done.stdout[:len(text)], text.upper())
+        messages = done.stderr.decode()
+        self.assertIn(f'a  b in {self.directory}, it\'s "here"\n', messages)
+        self.assertIn(f'Linux {kernel}, QEMU ', messages)
+        self.assertGreaterEqual(tuple(int(part) for part in kernel.split('+')[0].split('.')[:2]), (7, 2))
+        self.assertEqual((results / 'file').read_text(encoding='ascii'), 'kept\n')
+        self.assertFalse(written.exists(), "the guest wrote into the host's file system")
 
     def test_a_warning_of_the_kernel_fails_a_command_that_succeeded(self):
-        done = vm('--', 'sh', '-c', 'echo "WARNING: CPU: 0 PID: 1 at tests/vm" >/dev/kmsg', stdin=subprocess.DEVNULL)
-        self.assertEqual(done.returncode, 125)
+        done = self.vm('--', 'sh', '-c', 'echo "WARNING: CPU: 0 PID: 1 at tests/vm" >/dev/kmsg')
+        self.assertEqual(done.returncode, 125, done.stderr)
         self.assertIn(b'[vm] error: the kernel complained:\n  WARNING: CPU: 0 PID: 1 at tests/vm\n', done.stderr)
 
     def test_a_dead_kernel_is_told_from_a_failed_command(self):
-        done = vm('--', 'sh', '-c', 'echo c >/proc/sysrq-trigger', stdin=subprocess.DEVNULL)
-        self.assertEqual(done.returncode, 125)
+        done = self.vm('--', 'sh', '-c', 'echo c >/proc/sysrq-trigger')
+        self.assertEqual(done.returncode, 125, done.stderr)
         self.assertIn(b'error: the machine stopped before the command had ended', done.stderr)
         self.assertIn(b'Kernel panic - not syncing', done.stderr)
 
+    def test_shell(self):
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack('HHHH', 33, 77, 0, 0))
+        with subprocess.Popen(command('--shell'), stdin=theirs, stdout=theirs, stderr=theirs, env=self.environment) as process:
+            os.close(theirs)
+            said = b''
+            while data := read_terminal(ours):
+                said += data
+                if said.endswith(b'# ') and b'stty' not in said:
+                    os.write(ours, b'stty size; tty; exit 5\n')
+            self.assertEqual(process.wait(timeout=SECONDS), 5, said)
+        os.close(ours)
+        self.assertRegex(said, rb'33 77\r\n/dev/hvc0\r\n')
+
     def test_time_is_bounded(self):
-        done = vm('--timeout', '2', '--', 'true', stdin=subprocess.DEVNULL)
-        self.assertEqual(done.returncode, 124)
+        done = self.vm('--timeout', '2', '--', 'true')
+        self.assertEqual(done.returncode, 124, done.stderr)
         self.assertIn(b'not done within 2 s', done.stderr)
 
     def test_an_interrupt_ends_the_machine(self):
-        with subprocess.Popen(command('--', 'sh', '-c', 'echo up; exec cat'), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True) as process:
-            self.assertEqual(process.stdout.readline(), b'up\n')
-            emulators = [path for path in descendants(process.pid) if 'qemu-system' in (path / 'cmdline').read_text(encoding='utf-8')]
+        with subprocess.Popen(command('--', 'true'), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True, env=self.environment) as process:
+            next(line for line in process.stderr if line.startswith(b'[vm] Linux'))
+            emulators = [path for path in descendants(process.pid) if 'qemu-system-x86_64\0-L' in (path / 'cmdline').read_text(encoding='utf-8')]
             self.assertEqual(len(emulators), 1)
             os.killpg(process.pid, signal.SIGINT)
-            self.assertEqual(process.wait(timeout=20), 130)
+            self.assertEqual(process.wait(timeout=60), 130)
         self.assertFalse(emulators[0].exists())
 
 

@@ -12,9 +12,9 @@ END = 'hl-vm: end'
 # How the kernel's complaints begin. A trace without one of the headings is caught by the last alternative.
 COMPLAINT = re.compile(r'''
     ^WARNING:|\bBUG:|\bkernel\ BUG\ at\b|^Oops\b|^Kernel\ panic\b|\bgeneral\ protection\ fault\b|^INFO:\ task\ |^INFO:\ possible\ |^INFO:\ suspicious\ |^INFO:\ trying\ to\ register\ |
-    \bdetected\ (?:expedited\ )?stalls?\b|\bself-detected\ stall\b|\bdouble\ fault\b|\bbad\ page\ state\b|\bpage\ allocation\ failure\b|\brefcount_t:|\blist_(?:add|del)\ corruption\b|
-    ^UBSAN:|^=+\ \[|^unregister_netdevice:|\bwrong\ timeout\ value\b|^Call\ Trace:''', re.VERBOSE | re.IGNORECASE)
-TRACE_END = re.compile(r'---\[ end |^</TASK>$')
+    \bdetected\ (?:expedited\ )?stalls?\b|\bself-detected\ stall\b|\bdouble\ fault\b|\bBad\ page\ state\b|\bpage\ allocation\ failure\b|\brefcount_t:|\blist_(?:add|del)\ corruption\b|
+    ^UBSAN:|^=+\ \[|^unregister_netdevice:|\bwrong\ timeout\ value\b|^Call\ Trace:''', re.VERBOSE)
+TRACE_END = re.compile(r'---\[ end |^ *</TASK>$')
 TRACE_LINES = 100                       # a longer report is cut into several complaints
 
 

@@ -21,6 +21,12 @@ GUEST = pathlib.Path(__file__).with_name('guest')
 BOOT_SECONDS = 300                      # a busy two-core machine without KVM needs a minute at most
 HUGE_PAGES = 64                         # of 2 MiB, for importers that want contiguous memory
 PR_SET_PDEATHSIG = 1
+STOP_KEY = b'\x1d'                      # Ctrl-], of a terminal in raw mode
+
+# What barks at a busy host: watchdogs of time; the framebuffer console, which gives a card 100 ms for a vertical blank (drm_crtc_wait_one_vblank()); and, without KVM, the calibration of the
+# TSC (seen: a clock ten times too fast), where the ACPI timer needs none, and the boot's test of the interrupt timer.
+QUIET = {'kvm': 'nowatchdog rcupdate.rcu_cpu_stall_timeout=300 drm_kms_helper.fbdev_emulation=0'}
+QUIET['tcg'] = QUIET['kvm'] + ' clocksource=acpi_pm no_timer_check'
 
 # Of this process's environment, what has no meaning in the guest.
 NOT_FOR_GUEST = re.compile(r'^(DISPLAY|WAYLAND_DISPLAY|XAUTHORITY|XDG_RUNTIME_DIR|XDG_SESSION_.*|DBUS_.*|SSH_.*|SHLVL|PWD|OLDPWD|_|TMPDIR|HL_VM_.*|HL_DEV_INSIDE|MESON_.*|MAKEFLAGS)$')
@@ -34,6 +40,8 @@ def accelerator():
     """kvm where it runs on hardware. A /dev/kvm on a processor without vmx or svm interprets instructions in the host kernel and stops at those that it does not know."""
     wanted = os.environ.get('HL_VM_ACCEL')
     if wanted:
+        if wanted not in QUIET:
+            raise MachineError(f'HL_VM_ACCEL is {wanted!r}: set it to kvm or tcg, or unset it')
         return wanted
     flags = re.search(r'^flags\s*:.*\b(vmx|svm)\b', pathlib.Path('/proc/cpuinfo').read_text(encoding='ascii', errors='replace'), re.MULTILINE)
     return 'kvm' if flags and os.access('/dev/kvm', os.R_OK | os.W_OK) else 'tcg'
@@ -97,8 +105,7 @@ class Machine:
         command += ['-accel', 'tcg,thread=multi,tb-size=512' if self.accel == 'tcg' else self.accel, '-cpu', 'max', '-smp', str(self.cpus), '-m', f'{self.memory}M', '-machine', 'q35',
                     '-no-user-config', '-nodefaults', '-no-reboot', '-display', 'none', '-monitor', 'none',
                     '-kernel', str(self.kit / 'vmlinuz'), '-initrd', str(self.kit / 'initramfs'),
-                    # Watchdogs of time would bark at a busy host; so would the framebuffer console, which gives a card 100 ms for a vertical blank (drm_crtc_wait_one_vblank()).
-                    '-append', f'console=ttyS0 loglevel=5 log_buf_len=16M panic=-1 hugepages={HUGE_PAGES} nowatchdog rcupdate.rcu_cpu_stall_timeout=300 drm_kms_helper.fbdev_emulation=0',
+                    '-append', f'console=ttyS0 loglevel=5 log_buf_len=16M panic=-1 hugepages={HUGE_PAGES} {QUIET[self.accel]}',
                     '-fsdev', f'{share},id=root,path=/,readonly=on', '-device', 'virtio-9p-pci,fsdev=root,mount_tag=root',
                     '-fsdev', f'{share},id=kit,path={self.escaped(self.kit / "root")},readonly=on', '-device', 'virtio-9p-pci,fsdev=kit,mount_tag=kit',
                     '-fsdev', f'{share},id=share,path={self.escaped(self.share)}', '-device', 'virtio-9p-pci,fsdev=share,mount_tag=share',
@@ -219,6 +226,7 @@ class Input:
     def __init__(self, selector, source, end):
         self._selector, self._source, self._end = selector, source, end
         self._waiting = b''
+        self._is_terminal = source is not None and os.isatty(source)
         if source is None:
             self._finish()
         else:
@@ -230,6 +238,8 @@ class Input:
     def move(self):
         if not self._waiting:
             self._waiting = os.read(self._source, 65536)
+            if self._is_terminal and STOP_KEY in self._waiting:
+                raise KeyboardInterrupt
             self._selector.unregister(self._source)
             if not self._waiting:
                 self._finish()

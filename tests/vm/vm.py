@@ -69,13 +69,15 @@ def session(vm, options):
         if not os.isatty(0):
             say('--shell wants a terminal; to run a script: ./dev vm -- bash <SCRIPT')
             return MACHINE_FAILED
-        say('leave the shell with exit')
+        say(vm.describe())
+        say('leave the shell with exit; Ctrl-] stops the machine at once')
         with RawTerminal() as variables:
             vm.prepare([], variables)
             vm.start((*vm.PORTS, 'tty'))
             return machine.Session(vm, options.timeout, stdin=0).run()
     vm.prepare(options.command)
     vm.start(vm.PORTS)
+    say(vm.describe())
     return machine.Session(vm, options.timeout, stdin=None if os.isatty(0) else 0).run()
 
 
@@ -83,9 +85,11 @@ def main():
     options = parse(sys.argv[1:])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     signal.signal(signal.SIGHUP, lambda *_: sys.exit(128 + signal.SIGHUP))
-    vm = machine.Machine(options.kit, options.memory)
-    if not options.suite:
-        say(vm.describe())
+    try:
+        vm = machine.Machine(options.kit, options.memory)
+    except machine.MachineError as error:
+        say(f'error: {error}')
+        return MACHINE_FAILED
     try:
         status = session(vm, options)
         keep_results(vm, options.results)
