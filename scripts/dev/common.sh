@@ -94,7 +94,7 @@ run_with_progress() {
 
 interrupted() {
   trap '' INT TERM
-  stop_maker || kill -- "-$1" 2>/dev/null || as_root kill "$1" 2>/dev/null || true
+  stop_maker || as_root kill "$1" 2>/dev/null || true
   wait "$1" || true
   die 'interrupted' 'run the same command again: it starts over cleanly'
 }
