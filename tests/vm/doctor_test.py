@@ -172,7 +172,6 @@ class LeavesAlone(unittest.TestCase):
         # A volatile control changes by itself.
         all_of = {path: re.sub(r'.*\bvolatile\b.*\n', '', run('v4l2-ctl', '-d', path, '--all').stdout) for path in sorted(glob.glob('/dev/video*'))}
         all_of['huge pages'] = HUGE_FREE.read_text(encoding='ascii')
-        all_of['dma-bufs'] = re.search(r'Total \d+ objects.*', pathlib.Path('/sys/kernel/debug/dma_buf/bufinfo').read_text(encoding='utf-8')).group()
         return all_of
 
     def test_nodes_and_memory_are_as_before(self):
