@@ -92,9 +92,10 @@ run_with_progress() {
   return $status
 }
 
+# interrupted PID: what exec_as_group started leads a process group, and all of it has to go: `flock`, killed alone, leaves its command running.
 interrupted() {
   trap '' INT TERM
-  stop_maker || as_root kill "$1" 2>/dev/null || true
+  stop_maker || kill -- "-$1" 2>/dev/null || as_root kill "$1" 2>/dev/null || true
   wait "$1" || true
   die 'interrupted' 'run the same command again: it starts over cleanly'
 }

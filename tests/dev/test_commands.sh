@@ -79,11 +79,12 @@ output=$(cd "$work" && env -u HL_CWD HL_DEV_INSIDE=here HL_CACHE="$work/cache" "
 result 'run: environment, directory, arguments, and nothing else on stdout' [ "$output" = "from meson.build in $work with a  b" ]
 dev run -- sh -c 'exit 7'
 result 'run: exit status' code_is 7
+mkfifo "$work/pid"
 HL_DEV_INSIDE=here HL_CACHE="$work/cache" "$project/dev" run -- sh -c 'echo $$ >"$0"; exec sleep 60' "$work/pid" >/dev/null 2>&1 </dev/null &
 child=$!
-until [ -s "$work/pid" ] || ! kill -0 "$child" 2>/dev/null; do sleep 0.05; done
-output="pid $child, command $(cat "$work/pid")"
-result 'run becomes the command' [ "$child" = "$(cat "$work/pid")" ]
+read -r -t 60 running <>"$work/pid"
+output="pid $child, command $running"
+result 'run becomes the command' [ "$child" = "$running" ]
 kill -TERM "$child"
 code=0
 wait "$child" 2>/dev/null || code=$?
@@ -173,9 +174,9 @@ result 'vm: too little disk is seen before anything is fetched' both says '12 MB
 kit_run "$make_kit" 'uname() { echo aarch64; }'
 result 'vm: another processor is refused' both says 'this machine is aarch64' no_kit .
 mkfifo "$work/started"
-kit_run "sleep 50 & echo \$! >'$work/child'; echo >'$work/started'; wait" 'me=$BASHPID; { read -r <"'"$work/started"'"; kill -INT $me; } &'
+kit_run "exec 3>'$work/alive'; flock 3; sleep 50 & echo >'$work/started'; wait" 'me=$BASHPID; { read -r <"'"$work/started"'"; kill -INT $me; } &'
 result 'vm: an interrupted set-up says so' both says 'interrupted' code_is 1
-result 'vm: and leaves no process' timeout 10 tail --pid="$(cat "$work/child")" -f /dev/null
+result 'vm: and leaves no process' flock --timeout 10 "$work/alive" true     # an ended process has closed its files, even one that nobody has waited for
 kit_run "$make_kit"
 result 'vm: a kit is made' both says 'with kernel-release' code_is 0
 kit=$(sed -n 's/^the kit is \(vm-[^ ]*\) .*/\1/p' <<<"$output")
