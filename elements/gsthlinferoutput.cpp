@@ -2,6 +2,7 @@
 #include "gsthlinferoutput.h"
 
 #include "gsthlallocator.h"
+#include "gsthllifopool.h"
 #include "gsthltransformmeta.h"
 
 #include <gst/analytics/analytics.h>
@@ -17,24 +18,23 @@ namespace {
 struct TensorPoolPrivate {
     GstPtr<GstHlAllocator> allocator;
     gsize size = 0;
-    std::mutex mutex; // guards what follows
+    std::mutex mutex; // guards error
     std::optional<hl::Error> error;
-    std::vector<GstBuffer *> idle; // owned; a stack, so that a model writes where it wrote last and the cache is warm
 };
 
 } // namespace
 
 struct GstHlTensorPool {
-    GstBufferPool parent;
+    GstHlLifoPool parent;
     TensorPoolPrivate *priv;
 };
 struct GstHlTensorPoolClass {
-    GstBufferPoolClass parent_class;
+    GstHlLifoPoolClass parent_class;
 };
 
 #define GST_HL_TENSOR_POOL_CAST(object) (reinterpret_cast<GstHlTensorPool *>(object))
 static GType gst_hl_tensor_pool_get_type();
-G_DEFINE_TYPE(GstHlTensorPool, gst_hl_tensor_pool, GST_TYPE_BUFFER_POOL)
+G_DEFINE_TYPE(GstHlTensorPool, gst_hl_tensor_pool, GST_TYPE_HL_LIFO_POOL)
 
 static GstFlowReturn gst_hl_tensor_pool_alloc_buffer(GstBufferPool *pool, GstBuffer **buffer,
                                                      GstBufferPoolAcquireParams *)
@@ -51,48 +51,6 @@ static GstFlowReturn gst_hl_tensor_pool_alloc_buffer(GstBufferPool *pool, GstBuf
     return GST_FLOW_OK;
 }
 
-static GstFlowReturn gst_hl_tensor_pool_acquire_buffer(GstBufferPool *pool, GstBuffer **buffer,
-                                                       GstBufferPoolAcquireParams *params)
-{
-    auto *const priv = GST_HL_TENSOR_POOL_CAST(pool)->priv;
-    if (GST_BUFFER_POOL_IS_FLUSHING(pool))
-        return GST_FLOW_FLUSHING;
-    {
-        const std::lock_guard lock(priv->mutex);
-        if (!priv->idle.empty()) {
-            *buffer = priv->idle.back();
-            priv->idle.pop_back();
-            return GST_FLOW_OK;
-        }
-    }
-    return GST_BUFFER_POOL_CLASS(gst_hl_tensor_pool_parent_class)->acquire_buffer(pool, buffer, params);
-}
-
-static void gst_hl_tensor_pool_release_buffer(GstBufferPool *pool, GstBuffer *buffer)
-{
-    auto *const priv = GST_HL_TENSOR_POOL_CAST(pool)->priv;
-    // Somebody has changed its memories: the base class discards it.
-    if (GST_BUFFER_FLAG_IS_SET(buffer, GST_BUFFER_FLAG_TAG_MEMORY) || !gst_buffer_is_all_memory_writable(buffer))
-        return GST_BUFFER_POOL_CLASS(gst_hl_tensor_pool_parent_class)->release_buffer(pool, buffer);
-    const std::lock_guard lock(priv->mutex);
-    priv->idle.push_back(buffer);
-}
-
-// The base class counts the buffers it made and frees those in its own queue.
-static gboolean gst_hl_tensor_pool_stop(GstBufferPool *pool)
-{
-    auto *const priv = GST_HL_TENSOR_POOL_CAST(pool)->priv;
-    auto *const parent = GST_BUFFER_POOL_CLASS(gst_hl_tensor_pool_parent_class);
-    std::vector<GstBuffer *> idle;
-    {
-        const std::lock_guard lock(priv->mutex);
-        idle.swap(priv->idle);
-    }
-    for (GstBuffer *const buffer : idle)
-        parent->release_buffer(pool, buffer);
-    return parent->stop(pool);
-}
-
 static void gst_hl_tensor_pool_finalize(GObject *object)
 {
     delete GST_HL_TENSOR_POOL_CAST(object)->priv;
@@ -103,9 +61,6 @@ static void gst_hl_tensor_pool_class_init(GstHlTensorPoolClass *klass)
 {
     G_OBJECT_CLASS(klass)->finalize = gst_hl_tensor_pool_finalize;
     GST_BUFFER_POOL_CLASS(klass)->alloc_buffer = gst_hl_tensor_pool_alloc_buffer;
-    GST_BUFFER_POOL_CLASS(klass)->acquire_buffer = gst_hl_tensor_pool_acquire_buffer;
-    GST_BUFFER_POOL_CLASS(klass)->release_buffer = gst_hl_tensor_pool_release_buffer;
-    GST_BUFFER_POOL_CLASS(klass)->stop = gst_hl_tensor_pool_stop;
 }
 
 static void gst_hl_tensor_pool_init(GstHlTensorPool *self)
@@ -168,13 +123,13 @@ hl::Result<std::unique_ptr<GstHlInferOutput>> GstHlInferOutput::create(std::shar
         return self;
     std::tie(self->model_width_, self->model_height_) = image_size(info);
     for (const hl::EngineTensor &output : info.outputs) {
-        Tensor tensor{.id = g_quark_from_string(output.info.id.empty() ? output.info.name.c_str()
-                                                                       : output.info.id.c_str()),
-                      .type = tensor_type(output.info.type),
-                      .column_major = output.info.column_major,
-                      .dims = {},
-                      .offset = output.offset,
-                      .bytes = output.bytes};
+        Tensor tensor{
+            .id = g_quark_from_string(output.info.id.empty() ? output.info.name.c_str() : output.info.id.c_str()),
+            .type = tensor_type(output.info.type),
+            .column_major = output.info.column_major,
+            .dims = {},
+            .offset = output.offset,
+            .bytes = output.bytes};
         for (const int64_t dim : output.info.shape.dims())
             tensor.dims.push_back(static_cast<gsize>(dim));
         self->tensors_.push_back(std::move(tensor));
@@ -241,8 +196,8 @@ void GstHlInferOutput::attach(GstPtr<GstBuffer> &frame, GstPtr<GstBuffer> output
         tensor->dims_order = t.column_major ? GST_TENSOR_DIM_ORDER_COL_MAJOR : GST_TENSOR_DIM_ORDER_ROW_MAJOR;
         for (size_t d = 0; d < t.dims.size(); ++d)
             tensor->dims[d] = t.dims[d];
-        tensor->data = single ? output.release()
-                              : gst_buffer_copy_region(output.get(), GST_BUFFER_COPY_MEMORY, t.offset, t.bytes);
+        tensor->data =
+            single ? output.release() : gst_buffer_copy_region(output.get(), GST_BUFFER_COPY_MEMORY, t.offset, t.bytes);
         list[i] = tensor;
     }
     gst_tensor_meta_set(gst_buffer_add_tensor_meta(frame.get()), static_cast<guint>(tensors_.size()), list);

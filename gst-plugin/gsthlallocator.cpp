@@ -34,6 +34,7 @@ struct MemoryState {
     guint flags = 0;                // mini-object flags at birth, for recycling
     uint64_t epoch = 0;             // the allocator's at birth
     std::atomic<bool> used = false; // was handed out before
+    bool fenced = true;             // its descriptor may carry fences; whoever makes it reusable owns the memory alone
     GstHlStagedMap staged;          // Device placement
 };
 
@@ -488,20 +489,26 @@ int gst_hl_memory_fd(GstMemory *memory)
     return gst_is_hl_memory(memory) ? gst_fd_memory_get_fd(memory) : -1;
 }
 
-hl::Status gst_hl_memory_make_reusable(GstMemory *memory)
+hl::Status gst_hl_memory_make_reusable(GstMemory *memory, GstHlReaders readers)
 {
     MemoryState *state = state_of(memory);
     if (!state || !state->used.exchange(true))
         return {}; // foreign, or fresh: nobody has fenced it
-    const auto &device = state->allocator->priv->device;
-    auto result = [&]() -> hl::Status {
-        if (auto current = gst_hl_memory_get(memory); !current)
-            return std::unexpected(std::move(current.error()));
-        return device->wait_readers(gst_fd_memory_get_fd(root_of(memory)), hl::Clock::now() + reader_timeout);
-    }();
-    if (result)
-        state->staged.device_written(); // an importer may have written to it: a CPU map has to look
-    else
+    auto current = gst_hl_memory_get(memory);
+    if (!current) {
         forbid_recycling(memory);
-    return result;
+        return std::unexpected(std::move(current.error()));
+    }
+    if (state->fenced) {
+        const auto until = hl::Clock::now() + (readers == GstHlReaders::Wait ? reader_timeout : hl::Clock::duration{});
+        auto waited = state->allocator->priv->device->wait_readers(gst_fd_memory_get_fd(root_of(memory)), until);
+        if (!waited) {
+            if (readers == GstHlReaders::Wait || waited.error().code != hl::ErrorCode::FenceTimeout)
+                forbid_recycling(memory);
+            return std::unexpected(std::move(waited.error()));
+        }
+        state->fenced = *waited;
+    }
+    state->staged.device_written(); // an importer may have written to it: a CPU map has to look
+    return {};
 }

@@ -56,9 +56,11 @@ void gst_hl_memory_device_written(GstMemory *memory);
 // The descriptor of the dma-buf, owned by the memory; -1 if foreign.
 [[nodiscard]] int gst_hl_memory_fd(GstMemory *memory);
 // Before a memory that was in use is handed out again: waits, at most half a second, until the readers that fenced its
-// dma-buf are done. Also refuses memory of an earlier device life, and memory whose last CPU write never reached the
-// device. On an error drop the memory: it is not recycled any more. Errors: FenceTimeout, MemoryStale, CopyFailed.
-[[nodiscard]] hl::Status gst_hl_memory_make_reusable(GstMemory *memory);
+// dma-buf are done; with Ask it does not wait. Also refuses memory of an earlier device life, and memory whose last CPU
+// write never reached the device. On an error drop the memory: it is not recycled any more, save after a FenceTimeout
+// with Ask. Errors: FenceTimeout, MemoryStale, CopyFailed.
+enum class GstHlReaders : uint8_t { Wait, Ask };
+[[nodiscard]] hl::Status gst_hl_memory_make_reusable(GstMemory *memory, GstHlReaders readers = GstHlReaders::Wait);
 
 // Called at every staged map, on the mapping thread, with the kind (Upload or Download) and bytes. For the hlcopies
 // tracer; one observer per process, nullptr removes it.

@@ -27,14 +27,14 @@ struct GstHlBufferPoolPrivate {
 };
 
 struct _GstHlBufferPool {
-    GstBufferPool parent;
+    GstHlLifoPool parent;
     GstHlBufferPoolPrivate *priv;
 };
 
 GST_DEBUG_CATEGORY_STATIC(hl_pool_debug);
 #define GST_CAT_DEFAULT hl_pool_debug
 
-G_DEFINE_FINAL_TYPE_WITH_CODE(GstHlBufferPool, gst_hl_buffer_pool, GST_TYPE_BUFFER_POOL,
+G_DEFINE_FINAL_TYPE_WITH_CODE(GstHlBufferPool, gst_hl_buffer_pool, GST_TYPE_HL_LIFO_POOL,
                               GST_DEBUG_CATEGORY_INIT(hl_pool_debug, "hlpool", 0, "Pools of frames in Gaudi memory"))
 
 namespace {
@@ -160,15 +160,26 @@ static GstFlowReturn gst_hl_buffer_pool_alloc_buffer(GstBufferPool *pool, GstBuf
 }
 
 // Whether every memory of a pooled buffer may be written again: no reader left, not from before a loss.
-static bool reusable(GstHlBufferPool *self, GstBuffer *buffer)
+static hl::Status make_reusable(GstBuffer *buffer, GstHlReaders readers)
 {
-    for (guint i = 0; i < gst_buffer_n_memory(buffer); ++i) {
-        if (auto done = gst_hl_memory_make_reusable(gst_buffer_peek_memory(buffer, i)); !done) {
-            GST_WARNING_OBJECT(self, "a frame is dropped from the pool: %s", done.error().details().c_str());
-            return false;
-        }
+    for (guint i = 0; i < gst_buffer_n_memory(buffer); ++i)
+        if (auto done = gst_hl_memory_make_reusable(gst_buffer_peek_memory(buffer, i), readers); !done)
+            return done;
+    return {};
+}
+
+// The frame that came back last is the warm one, but a display or encoder may still read it behind a fence. Then the
+// one that came back first is the likeliest to be free, and the one to wait for.
+static bool settle(GstHlBufferPool *self, GstBuffer *&buffer)
+{
+    auto done = make_reusable(buffer, GstHlReaders::Ask);
+    if (!done && done.error().code == hl::ErrorCode::FenceTimeout) {
+        buffer = gst_hl_lifo_pool_exchange_for_oldest(GST_HL_LIFO_POOL(self), buffer);
+        done = make_reusable(buffer, GstHlReaders::Wait);
     }
-    return true;
+    if (!done)
+        GST_WARNING_OBJECT(self, "a frame is dropped from the pool: %s", done.error().details().c_str());
+    return done.has_value();
 }
 
 // Tells the owner of an offered pool of the allocation that failed last. FALSE if there is none to tell.
@@ -192,7 +203,7 @@ static GstFlowReturn gst_hl_buffer_pool_acquire_buffer(GstBufferPool *pool, GstB
         const GstFlowReturn flow = klass->acquire_buffer(pool, buffer, params);
         if (flow == GST_FLOW_ERROR && tell_owner(GST_HL_BUFFER_POOL(pool)))
             return GST_FLOW_FLUSHING;
-        if (flow != GST_FLOW_OK || reusable(GST_HL_BUFFER_POOL(pool), *buffer))
+        if (flow != GST_FLOW_OK || settle(GST_HL_BUFFER_POOL(pool), *buffer))
             return flow;
         // default_release_buffer() frees a buffer with this flag instead of queueing it. Ends: a fresh memory is always
         // reusable.

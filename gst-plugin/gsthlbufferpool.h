@@ -3,6 +3,7 @@
 
 #include "device/device.h"
 #include "gsthlallocator.h"
+#include "gsthllifopool.h"
 #include "gsthlptr.h"
 
 #include <gst/gst.h>
@@ -15,7 +16,7 @@
 // with the real format, added in alloc_buffer. Supports the options VIDEO_META and VIDEO_ALIGNMENT; max is unbounded
 // unless configured; accepts a larger size than the layout needs; memory size is exactly the configured one.
 #define GST_TYPE_HL_BUFFER_POOL (gst_hl_buffer_pool_get_type())
-G_DECLARE_FINAL_TYPE(GstHlBufferPool, gst_hl_buffer_pool, GST, HL_BUFFER_POOL, GstBufferPool)
+G_DECLARE_FINAL_TYPE(GstHlBufferPool, gst_hl_buffer_pool, GST, HL_BUFFER_POOL, GstHlLifoPool)
 
 // transfer full (sunk)
 [[nodiscard]] GstPtr<GstBufferPool> gst_hl_buffer_pool_new(std::shared_ptr<hl::Device> device, hl::Placement placement);

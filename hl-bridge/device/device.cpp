@@ -115,10 +115,10 @@ Result<std::shared_ptr<Device>> Device::open(std::string_view text)
         return std::unexpected(std::move(spec.error()));
     const Backend *backend = backend_for(*spec);
     if (!backend)
-        return fail(ErrorCode::DeviceUnusable, std::format("open {}", wanted),
-                    std::format("a Gaudi is present at {}, but this version has no backend that drives hardware",
-                                spec->text()),
-                    sim_remedy, ENOTSUP, spec->text());
+        return fail(
+            ErrorCode::DeviceUnusable, std::format("open {}", wanted),
+            std::format("a Gaudi is present at {}, but this version has no backend that drives hardware", spec->text()),
+            sim_remedy, ENOTSUP, spec->text());
     return DeviceTable::instance().get(spec->text(), [&] { return backend->open(*spec); });
 }
 
@@ -147,7 +147,7 @@ Status Device::copy(std::span<const CopyRegion> regions, Deadline deadline)
     return *waiter.wait();
 }
 
-Status Device::wait_readers(int fd, Deadline deadline)
+Result<bool> Device::wait_readers(int fd, Deadline deadline)
 {
     constexpr const char *operation = "wait for readers";
     // DMA_BUF_SYNC_WRITE: all fences a writer has to wait for, readers' and writers' (linux/dma-buf.h).
@@ -157,7 +157,7 @@ Status Device::wait_readers(int fd, Deadline deadline)
         if (err == EMFILE || err == ENFILE)
             return fail(ErrorCode::FdLimit, operation, "no descriptor left for the frame's fence",
                         "raise the limit of open files (ulimit -n)", err, info().name);
-        return {}; // no dma-buf, or a kernel without the ioctl: nothing fenced it
+        return err != ENOTTY;
     }
     const UniqueFd fence(args.fd);
     for (;;) {
@@ -173,7 +173,7 @@ Status Device::wait_readers(int fd, Deadline deadline)
         pollfd entry{.fd = fence.get(), .events = POLLIN, .revents = 0};
         const int ready = ::ppoll(&entry, 1, timeout, nullptr);
         if (ready > 0)
-            return {};
+            return true;
         if (ready == 0)
             return fail(ErrorCode::FenceTimeout, operation, "a reader of the exported frame did not finish in time",
                         "look for a stalled display or encoder downstream", ETIMEDOUT, info().name);
@@ -185,13 +185,11 @@ Status Device::wait_readers(int fd, Deadline deadline)
 
 OwnedMemory::OwnedMemory(std::shared_ptr<Device> device, const Memory &memory) noexcept
     : device_(std::move(device)), memory_(memory)
-{
-}
+{}
 
 OwnedMemory::OwnedMemory(OwnedMemory &&other) noexcept
     : device_(std::move(other.device_)), memory_(std::exchange(other.memory_, {}))
-{
-}
+{}
 
 OwnedMemory &OwnedMemory::operator=(OwnedMemory &&other) noexcept
 {

@@ -102,9 +102,9 @@ public:
     [[nodiscard]] virtual Status flush_inbound_writes() = 0;
 
     // Waits until the readers (`write` false: until the writers) that fenced an exported dma-buf are done with it
-    // (DMA_BUF_IOCTL_EXPORT_SYNC_FILE, then poll). A descriptor that is no dma-buf, and a kernel without the ioctl,
-    // have no fences: success. Errors: FenceTimeout.
-    [[nodiscard]] virtual Status wait_readers(int fd, Deadline deadline);
+    // (DMA_BUF_IOCTL_EXPORT_SYNC_FILE, then poll). FALSE for a descriptor that never has fences and need not be asked
+    // again: it is no dma-buf, or the kernel is without the ioctl. Errors: FenceTimeout.
+    [[nodiscard]] virtual Result<bool> wait_readers(int fd, Deadline deadline);
 
     // Loads a model for this device. Errors: the Model* codes, DeviceLost.
     [[nodiscard]] virtual Result<std::shared_ptr<Engine>> create_engine(const Model &model,

@@ -340,9 +340,9 @@ TEST_F(AllocatorTest, RecyclingWaitsForReadersAndDropsWhatTheyKeep)
     auto faulty = std::make_shared<DeviceWithFaults>(device_);
     const auto from = gst_hl_allocator_new(faulty, hl::Placement::Device);
     int waits = 0;
-    faulty->on_wait_readers = [&](int) -> hl::Status {
+    faulty->on_wait_readers = [&](int, hl::Deadline) -> hl::Result<bool> {
         ++waits;
-        return {};
+        return true;
     };
     auto memory = alloc(from);
     EXPECT_EQ(waits, 0) << "nobody can have fenced a fresh memory";
@@ -352,7 +352,7 @@ TEST_F(AllocatorTest, RecyclingWaitsForReadersAndDropsWhatTheyKeep)
     EXPECT_EQ(waits, 1);
     EXPECT_EQ(inode(memory.get()), first);
     memory.reset();
-    faulty->on_wait_readers = [&](int) -> hl::Status {
+    faulty->on_wait_readers = [&](int, hl::Deadline) -> hl::Result<bool> {
         return hl::fail(hl::ErrorCode::FenceTimeout, "wait", "a reader hangs");
     };
     memory = alloc(from);

@@ -121,7 +121,7 @@ class DeviceWithFaults final : public hl::Device {
 public:
     explicit DeviceWithFaults(std::shared_ptr<hl::Device> real) : real_(std::move(real)) {}
 
-    std::function<hl::Status(int fd)> on_wait_readers;
+    std::function<hl::Result<bool>(int fd, hl::Deadline until)> on_wait_readers;
 
     const hl::DeviceInfo &info() const noexcept override { return real_->info(); }
     uint32_t generation() const noexcept override { return real_->generation(); }
@@ -141,9 +141,9 @@ public:
         return real_->submit(requests, listener);
     }
     hl::Status flush_inbound_writes() override { return real_->flush_inbound_writes(); }
-    hl::Status wait_readers(int fd, hl::Deadline deadline) override
+    hl::Result<bool> wait_readers(int fd, hl::Deadline deadline) override
     {
-        return on_wait_readers ? on_wait_readers(fd) : real_->wait_readers(fd, deadline);
+        return on_wait_readers ? on_wait_readers(fd, deadline) : real_->wait_readers(fd, deadline);
     }
     hl::Result<std::shared_ptr<hl::Engine>> create_engine(const hl::Model &model,
                                                           const hl::EngineOptions &options) override

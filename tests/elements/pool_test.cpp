@@ -4,11 +4,13 @@
 #include "backends/sim/simcontrol.h"
 #include "gsthlcaps.h"
 #include "memorytesting.h"
+#include "sleeper.h"
 
 #include <gst/allocators/gstdmabuf.h>
 #include <gst/video/gstvideopool.h>
 
 #include <algorithm>
+#include <vector>
 
 using namespace hltest;
 
@@ -48,7 +50,6 @@ protected:
         EXPECT_TRUE(gst_buffer_pool_set_active(pool.get(), FALSE));
         pool.reset();
     }
-
 };
 
 TEST_F(PoolTest, FramesHaveGStreamersDefaultLayoutUnderBothCapsFeatures)
@@ -220,20 +221,103 @@ TEST_F(PoolTest, FramesWhoseReadersHangAreReplaced)
     auto from = gst_hl_buffer_pool_new(faulty, hl::Placement::Device);
     ASSERT_TRUE(gst_hl_buffer_pool_setup(from.get(), system_caps("NV12", 64, 32).get(), 0, 1, 0, true).has_value());
     int waits = 0;
-    faulty->on_wait_readers = [&](int) -> hl::Status {
+    faulty->on_wait_readers = [&](int, hl::Deadline) -> hl::Result<bool> {
         ++waits;
-        return {};
+        return true;
     };
     const ino_t identity = inode(acquire(from).get());
     EXPECT_EQ(waits, 0) << "nobody can have fenced a frame that was never handed out";
     EXPECT_EQ(inode(acquire(from).get()), identity);
     EXPECT_EQ(waits, 1);
-    faulty->on_wait_readers = [&](int) -> hl::Status {
+    faulty->on_wait_readers = [&](int, hl::Deadline) -> hl::Result<bool> {
         return hl::fail(hl::ErrorCode::FenceTimeout, "wait", "a reader hangs");
     };
     EXPECT_NE(inode(acquire(from).get()), identity);
     EXPECT_EQ(device_->usage().exports_open, before_.exports_open + 1) << "the hanging frame was kept";
     stop(from);
+}
+
+TEST_F(PoolTest, WhatCameBackLastIsHandedOutFirst)
+{
+    auto from = pool(system_caps("NV12", 64, 32).get());
+    auto one = acquire(from), two = acquire(from);
+    const ino_t first = inode(one.get()), last = inode(two.get());
+    one.reset();
+    two.reset();
+    one = acquire(from);
+    two = acquire(from);
+    EXPECT_EQ(inode(one.get()), last);
+    EXPECT_EQ(inode(two.get()), first);
+    one.reset();
+    two.reset();
+    stop(from);
+    EXPECT_EQ(device_->usage().exports_open, before_.exports_open) << "idle frames outlived their pool";
+}
+
+TEST_F(PoolTest, TheOldestIsTakenAndWaitedForWhereTheLastIsStillRead)
+{
+    auto faulty = std::make_shared<DeviceWithFaults>(device_);
+    auto from = gst_hl_buffer_pool_new(faulty, hl::Placement::Device);
+    ASSERT_TRUE(gst_hl_buffer_pool_setup(from.get(), system_caps("NV12", 64, 32).get(), 0, 0, 0, true).has_value());
+    auto one = acquire(from), two = acquire(from), three = acquire(from);
+    const ino_t oldest = inode(one.get()), last = inode(three.get());
+    const int read = gst_hl_memory_fd(gst_buffer_peek_memory(three.get(), 0));
+    one.reset();
+    two.reset();
+    three.reset();
+    std::vector<bool> may_wait;
+    faulty->on_wait_readers = [&](int fd, hl::Deadline until) -> hl::Result<bool> {
+        may_wait.push_back(until > hl::Clock::now());
+        if (fd == read)
+            return hl::fail(hl::ErrorCode::FenceTimeout, "wait", "a display reads");
+        return true;
+    };
+    EXPECT_EQ(inode(acquire(from).get()), oldest);
+    EXPECT_EQ(may_wait, (std::vector<bool>{false, true}));
+    faulty->on_wait_readers = nullptr;
+    one = acquire(from);
+    two = acquire(from);
+    EXPECT_EQ(inode(two.get()), last) << "a frame that was read is kept for later";
+    one.reset();
+    two.reset();
+    stop(from);
+}
+
+TEST_F(PoolTest, ADescriptorWithoutFencesIsAskedOnce)
+{
+    auto faulty = std::make_shared<DeviceWithFaults>(device_);
+    auto from = gst_hl_buffer_pool_new(faulty, hl::Placement::Host);
+    ASSERT_TRUE(gst_hl_buffer_pool_setup(from.get(), system_caps("NV12", 64, 32).get(), 0, 1, 0, true).has_value());
+    int asked = 0;
+    faulty->on_wait_readers = [&](int, hl::Deadline) -> hl::Result<bool> {
+        ++asked;
+        return false;
+    };
+    for (int round = 0; round < 4; ++round)
+        acquire(from);
+    EXPECT_EQ(asked, 1);
+    stop(from);
+}
+
+TEST_F(PoolTest, AThreadThatWaitsGetsTheFrameThatComesBack)
+{
+    auto from = pool(system_caps("NV12", 64, 32).get(), hl::Placement::Host, 0, 0, 1);
+    auto only = acquire(from);
+    const ino_t identity = inode(only.get());
+    Sleeper waiting([&] { EXPECT_EQ(inode(acquire(from).get()), identity); });
+    waiting.wait_asleep();
+    only.reset();
+    waiting.join();
+    EXPECT_EQ(inode(acquire(from).get()), identity);
+    stop(from);
+}
+
+TEST_F(PoolTest, APoolThatNobodyStoppedFreesItsFrames)
+{
+    auto from = pool(system_caps("NV12", 64, 32).get(), hl::Placement::Host, 0, 3);
+    acquire(from);
+    from.reset();
+    EXPECT_EQ(device_->usage().exports_open, before_.exports_open);
 }
 
 TEST_F(PoolTest, LossEndsInAnErrorAndRecoveryInNewFrames)

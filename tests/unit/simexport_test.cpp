@@ -244,8 +244,11 @@ TEST(SimExport, WaitReadersPassesWhatHasNoFences)
     for (const hl::Memory &memory : {*hbm, *host}) {
         const auto fd = device->export_dmabuf(memory);
         ASSERT_OK(fd);
-        EXPECT_OK(device->wait_readers(fd->get(), hl::Clock::now()));
-        EXPECT_OK(device->wait_readers(fd->get(), hl::no_deadline));
+        for (const hl::Deadline until : {hl::Deadline(hl::Clock::now()), hl::no_deadline}) {
+            const auto fenced = device->wait_readers(fd->get(), until);
+            ASSERT_OK(fenced);
+            EXPECT_EQ(*fenced, memory.placement == Placement::Host && device->info().udmabuf);
+        }
     }
 }
 
