@@ -2,6 +2,7 @@
 #include "inference/scheduler.h"
 
 #include "core/log.h"
+#include "core/stragglers.h"
 
 #include <algorithm>
 #include <array>
@@ -11,7 +12,6 @@
 #include <format>
 #include <mutex>
 #include <system_error>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -411,10 +411,10 @@ public:
             return;
         SchedulerCore *const busy = core_.release();
         try {
-            std::thread([busy] {
+            run_straggler([busy] {
                 busy->wait_idle();
                 delete busy;
-            }).detach();
+            });
         } catch (const std::system_error &) {
             // Leaking is the one safe thing left: the hardware still writes to memory of these jobs.
             log(LogLevel::Error, "scheduler", "no thread for the last jobs of a stream; their memory is leaked");

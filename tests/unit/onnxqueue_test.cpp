@@ -4,10 +4,15 @@
 
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
+#include <cstdlib>
 #include <cstring>
+#include <future>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -163,6 +168,44 @@ TEST_F(OnnxQueueTest, LastReferenceMayBeDroppedByACompletion)
     EXPECT_EQ(dropper.ends[1], std::nullopt);
     EXPECT_EQ(dropper.ends[2], ErrorCode::Cancelled);
     EXPECT_EQ(dropper.ends[3], ErrorCode::Cancelled);
+}
+
+// Else exit() tears ONNX Runtime down while the worker lets go of its session.
+TEST_F(OnnxQueueTest, AProcessThatExitsWaitsForTheWorkerThatDroppedTheEngine)
+{
+    static std::atomic<bool> working;
+    static std::promise<void> dropped, never;
+    struct Leaver final : CompletionListener {
+        void completed(Completion) noexcept override
+        {
+            const std::lock_guard lock(mutex);
+            engine.reset();
+            working = true;
+            dropped.set_value();
+            never.get_future().wait_for(std::chrono::milliseconds(300)); // ample time to exit meanwhile
+            working = false;
+        }
+        std::shared_ptr<Engine> engine;
+        std::mutex mutex;
+    };
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+    const auto drop_and_exit = [this] {
+        // Runs last, where a library's static objects go.
+        std::atexit([] {
+            if (working)
+                ::_exit(3);
+        });
+        static Leaver leaver;
+        const InferRequest only = request(1);
+        std::unique_lock hold(leaver.mutex);
+        if (!engine->submit({&only, 1}, leaver))
+            ::_exit(4);
+        leaver.engine = std::move(engine);
+        hold.unlock();
+        dropped.get_future().wait();
+        std::exit(0);
+    };
+    EXPECT_EXIT(drop_and_exit(), testing::ExitedWithCode(0), "");
 }
 
 // Four submitters, two workers: every request must have its own picture's result.

@@ -4,7 +4,11 @@
 
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <functional>
@@ -302,6 +306,35 @@ TEST_F(SchedulerTest, OutlivesItsStreamUntilTheHardwareIsDone)
     device->copies.complete(0);
     EXPECT_EQ(owner.released, 1);
     EXPECT_NE(destroyed_on.get(), std::this_thread::get_id());
+}
+
+// What the engine calls (ONNX Runtime) must not be torn down by exit() while the last jobs of a stream still use it.
+TEST_F(SchedulerTest, AProcessThatExitsWaitsForTheLastJobs)
+{
+    static FakeDevice *copying;
+    static std::promise<std::thread::id> destroyed;
+    static std::future<std::thread::id> destroyed_on;
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+    const auto stop_and_exit = [this] {
+        destroyed_on = destroyed.get_future();
+        // Runs last, where a library's static objects go.
+        std::atexit([] {
+            if (destroyed_on.wait_for(std::chrono::seconds(0)) != std::future_status::ready)
+                ::_exit(3);
+        });
+        make(true, false);
+        copying = device.get();
+        engine->destroyed = &destroyed;
+        Owner owner;
+        if (!scheduler->submit(job(1, frame, &owner), listener))
+            ::_exit(4);
+        engine.reset();
+        scheduler.reset();
+        // Runs first: the job ends when the process is already on its way out.
+        std::atexit([] { copying->copies.complete(0); });
+        std::exit(0);
+    };
+    EXPECT_EXIT(stop_and_exit(), testing::ExitedWithCode(0), "");
 }
 
 TEST_F(SchedulerTest, DetachWaitsForAReportUnderWay)

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "backends/onnx/engineworkers.h"
 
+#include "core/stragglers.h"
+
 #include <algorithm>
 
 namespace hl {
@@ -30,12 +32,12 @@ EngineWorkers::~EngineWorkers()
     // Joining oneself is impossible, and joining the others while this thread delivers could wait for them forever.
     const bool inside =
         std::ranges::any_of(threads_, [](const std::thread &t) { return t.get_id() == std::this_thread::get_id(); });
-    for (std::thread &thread : threads_) {
-        if (inside)
-            thread.detach();
-        else
-            thread.join();
+    if (inside) {
+        join_elsewhere(std::move(threads_));
+        return;
     }
+    for (std::thread &thread : threads_)
+        thread.join();
 }
 
 void EngineWorkers::work(const std::shared_ptr<Core> &core, unsigned index, const std::shared_ptr<OrtRunner> &runner)

@@ -43,7 +43,7 @@ struct EngineTask {
 
 // The threads that run a model, and the bounded queue before them. Completions are delivered by the workers, one at a
 // time. Destruction completes what is queued with Cancelled and waits for what runs; on a worker's own thread (the last
-// reference dropped by a listener) it does not wait.
+// reference dropped by a listener) it does not wait, but a process that exits does (core/stragglers.h).
 class EngineWorkers {
 public:
     // `plane_input`: for raw planes, which input takes plane i. One worker per runner.

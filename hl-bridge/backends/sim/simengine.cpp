@@ -2,11 +2,13 @@
 #include "backends/sim/simengine.h"
 
 #include "core/pixelformat.h"
+#include "core/stragglers.h"
 
 #include <array>
 #include <cerrno>
 #include <format>
 #include <utility>
+#include <vector>
 
 namespace hl::sim {
 namespace {
@@ -340,10 +342,13 @@ SimEngine::~SimEngine()
     if (!worker_.joinable())
         return;
     // The worker may be waiting to deliver while this thread does.
-    if (core_->chip().delivering_here() || worker_.get_id() == std::this_thread::get_id())
-        worker_.detach();
-    else
+    if (core_->chip().delivering_here() || worker_.get_id() == std::this_thread::get_id()) {
+        std::vector<std::thread> waiting;
+        waiting.push_back(std::move(worker_));
+        join_elsewhere(std::move(waiting));
+    } else {
         worker_.join();
+    }
 }
 
 const EngineInfo &SimEngine::info() const noexcept
