@@ -293,6 +293,14 @@ std::optional<hl::Error> gst_hl_buffer_pool_take_error(GstHlBufferPool *self)
     return std::exchange(self->priv->error, std::nullopt);
 }
 
+void gst_hl_buffer_pool_retire(GstBufferPool *pool)
+{
+    (void)gst_buffer_pool_set_active(pool, FALSE);
+    // Nobody takes frames from a flushing pool. The last frame to come back calls stop() again (gstbufferpool.c
+    // do_stop), for itself.
+    (void)GST_BUFFER_POOL_GET_CLASS(pool)->stop(pool);
+}
+
 hl::Status gst_hl_buffer_pool_setup(GstBufferPool *pool, GstCaps *caps, guint size, guint min, guint max, bool activate)
 {
     GstHlBufferPool *self = GST_HL_BUFFER_POOL(pool);

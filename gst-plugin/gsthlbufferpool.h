@@ -33,6 +33,10 @@ G_DECLARE_FINAL_TYPE(GstHlBufferPool, gst_hl_buffer_pool, GST, HL_BUFFER_POOL, G
 using GstHlPoolErrorHandler = void (*)(GstElement *owner, const hl::Error &error);
 void gst_hl_buffer_pool_set_error_handler(GstHlBufferPool *self, GstElement *owner, GstHlPoolErrorHandler handler);
 
+// Stops `pool` and frees what lies in it, also while some of its frames are out: GstBufferPool would keep all of them
+// until the last has come back.
+void gst_hl_buffer_pool_retire(GstBufferPool *pool);
+
 // Configures `pool` for `caps` (size 0: what the layout needs) and activates it when `activate`. Errors:
 // FormatUnsupported, MemoryFull, ...
 [[nodiscard]] hl::Status gst_hl_buffer_pool_setup(GstBufferPool *pool, GstCaps *caps, guint size, guint min, guint max,

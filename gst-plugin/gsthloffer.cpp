@@ -134,16 +134,19 @@ void GstHlOffer::reset()
 {
     forget();
     GstPtr<GstBufferPool> pool;
+    GstPtr<GstHlAllocator> allocator;
     {
         const std::lock_guard lock(mutex_);
-        allocator_.reset();
         caps_.reset();
         pool = std::exchange(pool_, {});
+        allocator = std::exchange(allocator_, {});
     }
-    // v4l2src 1.26 never stops the pool if its driver refuses to queue or to start (gstv4l2bufferpool.c
-    // gst_v4l2_buffer_pool_start): all its frames would stay.
+    // v4l2src 1.26 neither stops the pool nor gives back the frames it took if its driver refuses to queue or to start
+    // (gstv4l2bufferpool.c gst_v4l2_buffer_pool_start).
     if (pool)
-        (void)gst_buffer_pool_set_active(pool.get(), FALSE);
+        gst_hl_buffer_pool_retire(pool.get());
+    if (allocator)
+        gst_hl_allocator_drop_recycled(allocator.get());
 }
 
 bool GstHlOffer::asked() const

@@ -310,6 +310,8 @@ Result<UniqueFd> Chip::export_device(const Lock &held, const Memory &memory, All
 
 Result<UniqueFd> Chip::export_host(const Lock &, const Memory &memory, Allocation &allocation)
 {
+    if (!udmabuf_)
+        udmabuf_ = open_udmabuf().value_or(UniqueFd()); // loaded, or permitted, since
     auto fd = allocation.pages.export_fd(udmabuf_, memory.offset, memory.size);
     if (!fd) {
         fd.error().device = name_;
