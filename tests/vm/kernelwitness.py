@@ -12,6 +12,7 @@ DEBUG = pathlib.Path('/sys/kernel/debug')
 @dataclasses.dataclass
 class DmaBuf:
     holders: int            # descriptors and importers
+    exporter: str
     devices: set            # that are attached; drivers on vb2-vmalloc hold a dma-buf without
 
 
@@ -19,8 +20,8 @@ def dmabufs():
     """{inode: DmaBuf} of all there are."""
     out, last = {}, None
     for line in (DEBUG / 'dma_buf' / 'bufinfo').read_text(encoding='utf-8').splitlines():
-        if found := re.match(r'\d{8}\t[0-9a-f]{8}\t[0-9a-f]{8}\t(\d{8})\t\S+\t(\d+)\t', line):  # size flags mode count exp_name ino name
-            last = out[int(found.group(2))] = DmaBuf(int(found.group(1)), set())
+        if found := re.match(r'\d{8}\t[0-9a-f]{8}\t[0-9a-f]{8}\t(\d{8})\t(\S+)\t(\d+)\t', line):  # size flags mode count exp_name ino name
+            last = out[int(found.group(3))] = DmaBuf(int(found.group(1)), found.group(2), set())
         elif found := re.match(r'\t(\S+)$', line):
             last.devices.add(found.group(1))
     return out

@@ -36,13 +36,15 @@ def describe(buffer):
 
 class Line:
     """A launch line that ran to its end, or, without an end, until `frames` of them were seen: then it runs on. Within `with` it still stands there with its last frame; afterwards `hops` has the
-    report of hlcopies."""
+    report of hlcopies. `prepare` is given the pipeline before it starts."""
 
-    def __init__(self, text, feed=None, frames=None, seconds=60):
+    def __init__(self, text, feed=None, frames=None, seconds=60, prepare=None):
         self.frames, self.error, self.texts, self.hops = [], None, [], {}
         self.wanted, self.enough = frames, threading.Event()
         self.pipeline = Gst.parse_launch(text)
         self.pipeline.get_by_name('sink').get_static_pad('sink').add_probe(Gst.PadProbeType.BUFFER, self._see)
+        if prepare:
+            prepare(self.pipeline)
         self.pipeline.set_state(Gst.State.PLAYING)
         if feed:
             feed(self.pipeline.get_by_name('source'))

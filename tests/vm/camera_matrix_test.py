@@ -1,0 +1,153 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The stock camera element imports our frames in every format. Witnesses: the kernel's list of dma-bufs, by inode, names the exporter and the holders of each frame that the camera filled; and
+every pixel is that of a capture into the driver's own memory. SIM's DMA engine and compute reach host pages through its MMU alone, so pixels that went through it were in pinned pages."""
+
+import ctypes
+import mmap
+import os
+import pathlib
+import subprocess
+import tempfile
+import unittest
+
+from line import Gst, Line, describe
+import kernelwitness
+
+WIDTH, HEIGHT, FRAMES = 640, 360, 5
+V4L2_OF = {'NV12': 'NV12', 'YUY2': 'YUYV', 'UYVY': 'UYVY', 'RGB': 'RGB3', 'BGRx': 'XR24|BGR4'}
+DRM_OF = {'NV12': 'NV12', 'YUY2': 'YUYV', 'UYVY': 'UYVY', 'RGB': 'BG24', 'BGRx': 'XR24'}
+EXPORTER = 'udmabuf'        # of host frames; the driver's own frames come from videobuf2_vmalloc
+
+
+CAMERAS = ('HL_VM_VIVID_VMALLOC', 'HL_VM_VIVID_CONTIG')
+
+
+def v4l2(variable, *arguments):
+    return subprocess.run(['v4l2-ctl', '-d', os.environ[variable], *arguments], capture_output=True, check=True, text=True).stdout
+
+
+def system_caps(pixels):
+    return f'video/x-raw,format={pixels},width={WIDTH},height={HEIGHT}'
+
+
+def drm_caps(pixels):
+    return f'video/x-raw(memory:DMABuf),format=DMA_DRM,drm-format={DRM_OF[pixels]},width={WIDTH},height={HEIGHT}'
+
+
+def camera(variable, caps, mode='dmabuf-import', frames=FRAMES):
+    return f'v4l2src name=camera device={os.environ[variable]} io-mode={mode} num-buffers={frames} ! {caps}'
+
+
+def captured(variable):
+    """A picture as the driver writes it into memory of its own, in the format that the camera was left in."""
+    with tempfile.NamedTemporaryFile() as file:
+        v4l2(variable, '--stream-mmap', '--stream-count=1', f'--stream-to={file.name}')
+        return pathlib.Path(file.name).read_bytes()
+
+
+class Scatter:
+    """While it lives, the kernel's free pages come singly first: every other page of a large file is given back, which leaves nothing to merge."""
+
+    PAGES = 32768
+
+    def __init__(self):
+        self.file = os.memfd_create('scatter')
+        libc = ctypes.CDLL(None, use_errno=True)
+        libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long)
+        if libc.fallocate(self.file, 0, 0, self.PAGES * mmap.PAGESIZE):
+            raise OSError(ctypes.get_errno(), 'fallocate')
+        for page in range(0, self.PAGES, 2):
+            if libc.fallocate(self.file, 3, page * mmap.PAGESIZE, mmap.PAGESIZE):     # FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
+                raise OSError(ctypes.get_errno(), 'fallocate')
+
+    def end(self):
+        os.close(self.file)
+
+
+class Filled:
+    """What left the camera, and what the kernel said of it then; and the pixels that arrived at the sink."""
+
+    def __init__(self):
+        self.frames, self.kernel, self.arrived = [], [], []
+
+    def watch(self, pipeline):
+        pipeline.get_by_name('camera').get_static_pad('src').add_probe(Gst.PadProbeType.BUFFER, self._left)
+        pipeline.get_by_name('sink').get_static_pad('sink').add_probe(Gst.PadProbeType.BUFFER, self._came)
+
+    def _left(self, _pad, info):
+        self.frames.append(describe(info.get_buffer()))
+        self.kernel.append(kernelwitness.dmabufs())
+        return Gst.PadProbeReturn.OK
+
+    def _came(self, _pad, info):
+        buffer = info.get_buffer()
+        self.arrived.append(buffer.extract_dup(0, buffer.get_size()))
+        return Gst.PadProbeReturn.OK
+
+
+class Matrix(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        for variable in CAMERAS:
+            v4l2(variable, '-c', 'osd_text_mode=2,test_pattern=4')    # squares of colours, and no clock in the picture: all frames are alike
+            cls.addClassCleanup(v4l2, variable, '-c', 'osd_text_mode=0,test_pattern=0')
+
+    def check_filled(self, filled):
+        """The camera's driver has written into dma-bufs that we exported, and holds the rest of them."""
+        self.assertEqual(len(filled.frames), FRAMES)
+        for frame, kernel in zip(filled.frames, filled.kernel):
+            self.assertTrue(frame.ours, frame)
+            self.assertIn(frame.inode, kernel, 'the kernel knows no such dma-buf')
+            self.assertEqual(kernel[frame.inode].exporter, EXPORTER)
+            held = {inode for inode, one in kernel.items() if one.holders > 1 and one.exporter == EXPORTER}
+            self.assertTrue(held, 'vivid holds none of our frames')
+            self.assertEqual({one.exporter for one in kernel.values()}, {EXPORTER}, 'somebody else has frames too')
+
+    def check_line(self, pixels, caps, rest, uploads):
+        filled = Filled()
+        with Line(f'{camera("HL_VM_VIVID_VMALLOC", caps)} ! {rest} ! fakesink name=sink', prepare=filled.watch) as line:
+            self.assertIsNone(line.error)
+            self.check_filled(filled)
+        self.assertEqual(line.cpu_copies(), {})
+        self.assertEqual({name: hop['uploads'] for name, hop in line.hops.items() if hop['uploads']}, uploads)
+        self.assertRegex(v4l2('HL_VM_VIVID_VMALLOC', '--get-fmt-video'), rf"Pixel Format *: '({V4L2_OF[pixels]})'")
+        wanted = captured('HL_VM_VIVID_VMALLOC')
+        self.assertNotEqual(wanted[:len(wanted) // 16], wanted[len(wanted) // 4:][:len(wanted) // 16], 'a picture that could show no error')
+        self.assertEqual([arrived == wanted for arrived in filled.arrived], [True] * FRAMES, 'other pixels')
+
+    def check_matrix(self, rest, uploads):
+        for pixels in V4L2_OF:
+            for caps in (system_caps(pixels), drm_caps(pixels)):
+                with self.subTest(caps):
+                    self.check_line(pixels, caps, rest, uploads)
+
+    def test_hlinfer_takes_the_cameras_frames_in_place(self):
+        self.check_matrix('hlinfer name=infer model=builtin:null zero-copy=require', {})
+
+    def test_hlupload_brings_the_cameras_frames_up_by_one_dma_each(self):
+        self.check_matrix('hlupload name=up zero-copy=require ! hlinfer model=builtin:null zero-copy=require ! hldownload', {'up': FRAMES})
+
+    # vb2_dc_map_dmabuf() wants one contiguous chunk, and host frames are pages from anywhere. v4l2src has its own words for it, and nobody else has any.
+    def test_a_camera_that_needs_one_stretch_is_refused_before_the_first_frame(self):
+        scatter = Scatter()
+        self.addCleanup(scatter.end)
+        for pixels in V4L2_OF:
+            with self.subTest(pixels):
+                subprocess.run(['dmesg', '--clear'], check=True)
+                with Line(f'{camera("HL_VM_VIVID_CONTIG", system_caps(pixels))} ! hlinfer model=builtin:null ! fakesink name=sink') as line:
+                    self.assertRegex(line.error or '', r'^camera: Failed to allocate required memory(?s:.*)Buffer pool activation failed')
+                self.assertEqual(line.frames, [])
+                self.assertIn('contiguous chunk is too small', subprocess.run(['dmesg'], capture_output=True, text=True, check=True).stdout)
+
+    def test_a_camera_that_needs_one_stretch_works_at_a_copy_for_each_frame(self):
+        for pixels in V4L2_OF:
+            with self.subTest(pixels):
+                with Line(f'{camera("HL_VM_VIVID_CONTIG", system_caps(pixels), mode="mmap")} ! hlupload name=up ! fakesink name=sink') as line:
+                    self.assertIsNone(line.error)
+                self.assertEqual([frame.ours for frame in line.frames], [True] * FRAMES)
+                self.assertEqual(line.cpu_copies(), {'up': FRAMES})
+
+
+if __name__ == '__main__':
+    unittest.main(verbosity=2)
