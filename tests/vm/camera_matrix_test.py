@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The stock camera element imports our frames in every format. Witnesses: the kernel's list of dma-bufs, by inode, names the exporter and the holders of each frame that the camera filled; and
-every pixel is that of a capture into the driver's own memory. SIM's DMA engine and compute reach host pages through its MMU alone, so pixels that went through it were in pinned pages."""
+every pixel is that of a capture into the driver's own memory. That the simulated device reaches the frames is shown for the lines through hlupload only: the other model reads no pixels."""
 
 import ctypes
 import mmap
