@@ -123,13 +123,13 @@ hl::Result<std::unique_ptr<GstHlInferOutput>> GstHlInferOutput::create(std::shar
         return self;
     std::tie(self->model_width_, self->model_height_) = image_size(info);
     for (const hl::EngineTensor &output : info.outputs) {
-        Tensor tensor{
-            .id = g_quark_from_string(output.info.id.empty() ? output.info.name.c_str() : output.info.id.c_str()),
-            .type = tensor_type(output.info.type),
-            .column_major = output.info.column_major,
-            .dims = {},
-            .offset = output.offset,
-            .bytes = output.bytes};
+        Tensor tensor{.id = g_quark_from_string(output.info.id.empty() ? output.info.name.c_str()
+                                                                       : output.info.id.c_str()),
+                      .type = tensor_type(output.info.type),
+                      .column_major = output.info.column_major,
+                      .dims = {},
+                      .offset = output.offset,
+                      .bytes = output.bytes};
         for (const int64_t dim : output.info.shape.dims())
             tensor.dims.push_back(static_cast<gsize>(dim));
         self->tensors_.push_back(std::move(tensor));
@@ -196,8 +196,8 @@ void GstHlInferOutput::attach(GstPtr<GstBuffer> &frame, GstPtr<GstBuffer> output
         tensor->dims_order = t.column_major ? GST_TENSOR_DIM_ORDER_COL_MAJOR : GST_TENSOR_DIM_ORDER_ROW_MAJOR;
         for (size_t d = 0; d < t.dims.size(); ++d)
             tensor->dims[d] = t.dims[d];
-        tensor->data =
-            single ? output.release() : gst_buffer_copy_region(output.get(), GST_BUFFER_COPY_MEMORY, t.offset, t.bytes);
+        tensor->data = single ? output.release()
+                              : gst_buffer_copy_region(output.get(), GST_BUFFER_COPY_MEMORY, t.offset, t.bytes);
         list[i] = tensor;
     }
     gst_tensor_meta_set(gst_buffer_add_tensor_meta(frame.get()), static_cast<guint>(tensors_.size()), list);

@@ -8,7 +8,7 @@
 namespace hl {
 
 // Runs `work` on a thread that nobody joins. It ends by itself, soon; a process that exits meanwhile waits for it (at
-// most exit_patience), before the static objects of the libraries that `work` calls are destroyed: exit(3) runs what
+// most 10 s), before the static objects of the libraries that `work` calls are destroyed: exit(3) runs what
 // was registered last first, and those were registered at load or by earlier calls. Throws std::system_error where no
 // thread can be had. Thread safe.
 void run_straggler(std::function<void()> work);

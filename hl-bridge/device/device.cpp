@@ -115,10 +115,10 @@ Result<std::shared_ptr<Device>> Device::open(std::string_view text)
         return std::unexpected(std::move(spec.error()));
     const Backend *backend = backend_for(*spec);
     if (!backend)
-        return fail(
-            ErrorCode::DeviceUnusable, std::format("open {}", wanted),
-            std::format("a Gaudi is present at {}, but this version has no backend that drives hardware", spec->text()),
-            sim_remedy, ENOTSUP, spec->text());
+        return fail(ErrorCode::DeviceUnusable, std::format("open {}", wanted),
+                    std::format("a Gaudi is present at {}, but this version has no backend that drives hardware",
+                                spec->text()),
+                    sim_remedy, ENOTSUP, spec->text());
     return DeviceTable::instance().get(spec->text(), [&] { return backend->open(*spec); });
 }
 
@@ -185,11 +185,13 @@ Result<bool> Device::wait_readers(int fd, Deadline deadline)
 
 OwnedMemory::OwnedMemory(std::shared_ptr<Device> device, const Memory &memory) noexcept
     : device_(std::move(device)), memory_(memory)
-{}
+{
+}
 
 OwnedMemory::OwnedMemory(OwnedMemory &&other) noexcept
     : device_(std::move(other.device_)), memory_(std::exchange(other.memory_, {}))
-{}
+{
+}
 
 OwnedMemory &OwnedMemory::operator=(OwnedMemory &&other) noexcept
 {

@@ -101,7 +101,7 @@ public:
     // (HL_CS_FLAGS_FLUSH_PCI_HBW_WRITES, habanalabs command_submission.c). Microseconds. Errors: DeviceLost.
     [[nodiscard]] virtual Status flush_inbound_writes() = 0;
 
-    // Waits until the readers (`write` false: until the writers) that fenced an exported dma-buf are done with it
+    // Waits until the readers and writers that fenced an exported dma-buf are done with it
     // (DMA_BUF_IOCTL_EXPORT_SYNC_FILE, then poll). FALSE for a descriptor that never has fences and need not be asked
     // again: it is no dma-buf, or the kernel is without the ioctl. Errors: FenceTimeout.
     [[nodiscard]] virtual Result<bool> wait_readers(int fd, Deadline deadline);

@@ -47,6 +47,16 @@ protected:
         return item.frame ? GST_BUFFER_OFFSET(item.frame.get()) : 9999;
     }
 
+    // Ten requests are out, of which the device works on two.
+    std::vector<Queue::Request *> saturate()
+    {
+        make(10, 0ns, 2);
+        std::vector<Queue::Request *> out;
+        for (guint64 i = 0; i < 10; ++i)
+            out.push_back(request(i));
+        return out;
+    }
+
     std::shared_ptr<Queue> make(unsigned in_flight, std::chrono::nanoseconds timeout = 0ns, unsigned at_once = 1)
     {
         queue = Queue::create(in_flight, at_once, timeout);
@@ -209,10 +219,7 @@ TEST_F(InferQueueTest, DownstreamsRefusalReachesTheWaitingSinkPad)
 // once.
 TEST_F(InferQueueTest, TheSinkPadIsWokenForSeveralPlaces)
 {
-    make(10, 0ns, 2);
-    std::vector<Queue::Request *> out;
-    for (guint64 i = 0; i < 10; ++i)
-        out.push_back(request(i));
+    std::vector<Queue::Request *> out = saturate();
     Sleeper sink_pad([&] { out.push_back(request(10)); });
     sink_pad.wait_asleep();
     for (size_t i = 0; i < 4; ++i) {
@@ -242,10 +249,7 @@ TEST_F(InferQueueTest, TheSinkPadIsWokenForOnePlaceWhereTheDeviceWouldStarve)
 // While upstream waits for the device and frames come fast, the task sleeps for a bounded time and takes what is there.
 TEST_F(InferQueueTest, TheTaskTakesSeveralFramesOfASaturatedDevice)
 {
-    make(10, 0ns, 2);
-    std::vector<Queue::Request *> out;
-    for (guint64 i = 0; i < 10; ++i)
-        out.push_back(request(i));
+    std::vector<Queue::Request *> out = saturate();
     Sleeper sink_pad([&] { out.push_back(request(10)); });
     sink_pad.wait_asleep();
     finish(out[0]);

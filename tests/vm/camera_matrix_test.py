@@ -16,8 +16,6 @@ WIDTH, HEIGHT, FRAMES = 640, 360, 5
 V4L2_OF = {'NV12': 'NV12', 'YUY2': 'YUYV', 'UYVY': 'UYVY', 'RGB': 'RGB3', 'BGRx': 'XR24|BGR4'}
 DRM_OF = {'NV12': 'NV12', 'YUY2': 'YUYV', 'UYVY': 'UYVY', 'RGB': 'BG24', 'BGRx': 'XR24'}
 EXPORTER = 'udmabuf'        # of host frames; the driver's own frames come from videobuf2_vmalloc
-
-
 CAMERAS = ('HL_VM_VIVID_VMALLOC', 'HL_VM_VIVID_CONTIG')
 
 

@@ -46,6 +46,13 @@ def controls(variable):
 
 
 class Devices(unittest.TestCase):
+    # What the start script mounts; a mount(8) that is not root's, where a user started the machine, would leave all of it out.
+    def test_file_systems(self):
+        mounted = {tuple(line.split()[1:3]) for line in pathlib.Path('/proc/mounts').read_text(encoding='ascii').splitlines()}
+        for path, kind in {'/sys/kernel/debug': 'debugfs', '/sys/kernel/config': 'configfs', '/dev/pts': 'devpts', '/dev/shm': 'tmpfs', '/dev/hugepages': 'hugetlbfs'}.items():
+            with self.subTest(path):
+                self.assertIn((path, kind), mounted)
+
     def test_vivid_has_four_cameras_and_four_outputs(self):
         for variable, kind in {
                 'VIVID_VMALLOC': CAPTURE, 'VIVID_VMALLOC_OUT': OUTPUT, 'VIVID_CONTIG': CAPTURE, 'VIVID_CONTIG_OUT': OUTPUT, 'VIVID_VMALLOC_MPLANE': CAPTURE_MPLANE,
