@@ -103,12 +103,15 @@ GstPtr<GstBufferPool> get_output(GstHlDownload *self)
     return self->priv->output;
 }
 
-// Whether an element that knows nothing of GstVideoMeta would read this frame right.
+// Whether an element that knows nothing of GstVideoMeta would read this frame right, and as it is: of several memories
+// a map of the whole makes one, by a copy that nobody counts.
 bool default_layout(GstBuffer *buffer, const GstVideoInfo &info)
 {
     const GstVideoMeta *meta = gst_buffer_get_video_meta(buffer);
     if (!meta)
         return true;
+    if (gst_buffer_n_memory(buffer) > 1)
+        return false;
     for (guint p = 0; p < GST_VIDEO_INFO_N_PLANES(&info); ++p)
         if (meta->offset[p] != GST_VIDEO_INFO_PLANE_OFFSET(&info, p) ||
             meta->stride[p] != GST_VIDEO_INFO_PLANE_STRIDE(&info, p))
@@ -151,6 +154,13 @@ std::optional<CopyReason> copy_reason(GstHlDownload *self, GstBuffer *buffer, co
                                                 : "put hlupload at the head of the line"};
     if (priv.strides_taken || default_layout(buffer, info))
         return std::nullopt;
+    const guint memories = gst_buffer_n_memory(buffer);
+    if (memories > 1)
+        return CopyReason{
+            "planes-apart",
+            std::format("{} takes a frame in one memory, and this one lies in {}",
+                        priv.importer.empty() ? "downstream does not read GstVideoMeta and" : priv.importer, memories),
+            "let the producer fill frames of one memory (planes=single)"};
     if (!priv.importer.empty())
         return CopyReason{
             "strides-ignored",

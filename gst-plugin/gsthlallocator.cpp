@@ -189,11 +189,6 @@ GstMemory *pop_recycled(GstHlAllocator *self, gsize maxsize, uint64_t epoch)
     return memory;
 }
 
-void forbid_recycling(GstMemory *memory)
-{
-    GST_MINI_OBJECT_CAST(root_of(memory))->dispose = nullptr;
-}
-
 hl::Result<GstMemory *> wrap(GstHlAllocator *self, const hl::Memory &memory, gsize size, uint64_t epoch)
 {
     GstHlAllocatorPrivate *priv = self->priv;
@@ -489,6 +484,11 @@ int gst_hl_memory_fd(GstMemory *memory)
     return gst_is_hl_memory(memory) ? gst_fd_memory_get_fd(memory) : -1;
 }
 
+void gst_hl_memory_forbid_recycling(GstMemory *memory)
+{
+    GST_MINI_OBJECT_CAST(root_of(memory))->dispose = nullptr;
+}
+
 hl::Status gst_hl_memory_make_reusable(GstMemory *memory, GstHlReaders readers)
 {
     MemoryState *state = state_of(memory);
@@ -496,7 +496,7 @@ hl::Status gst_hl_memory_make_reusable(GstMemory *memory, GstHlReaders readers)
         return {}; // foreign, or fresh: nobody has fenced it
     auto current = gst_hl_memory_get(memory);
     if (!current) {
-        forbid_recycling(memory);
+        gst_hl_memory_forbid_recycling(memory);
         return std::unexpected(std::move(current.error()));
     }
     if (state->fenced) {
@@ -504,7 +504,7 @@ hl::Status gst_hl_memory_make_reusable(GstMemory *memory, GstHlReaders readers)
         auto waited = state->allocator->priv->device->wait_readers(gst_fd_memory_get_fd(root_of(memory)), until);
         if (!waited) {
             if (readers == GstHlReaders::Wait || waited.error().code != hl::ErrorCode::FenceTimeout)
-                forbid_recycling(memory);
+                gst_hl_memory_forbid_recycling(memory);
             return std::unexpected(std::move(waited.error()));
         }
         state->fenced = *waited;

@@ -62,6 +62,9 @@ void gst_hl_memory_device_written(GstMemory *memory);
 enum class GstHlReaders : uint8_t { Wait, Ask };
 [[nodiscard]] hl::Status gst_hl_memory_make_reusable(GstMemory *memory, GstHlReaders readers = GstHlReaders::Wait);
 
+// The memory is freed when nobody holds it any more.
+void gst_hl_memory_forbid_recycling(GstMemory *memory);
+
 // Called at every staged map, on the mapping thread, with the kind (Upload or Download) and bytes. For the hlcopies
 // tracer; one observer per process, nullptr removes it.
 using GstHlMapObserver = void (*)(GstMemory *memory, hl::CopyKind kind, uint64_t bytes) noexcept;

@@ -7,16 +7,18 @@
 #include <format>
 #include <mutex>
 #include <utility>
+#include <vector>
 
 struct GstHlBufferPoolPrivate {
     GstPtr<GstHlAllocator> allocator;
     bool shared = false; // with other pools
+    GstHlPlanes planes = GST_HL_PLANES_SINGLE;
 
     // Set by set_config, which GstBufferPool calls only while the pool is inactive; read by alloc_buffer.
     GstVideoInfo info{};
     GstVideoAlignment alignment{};
     bool aligned = false;
-    gsize size = 0;
+    std::vector<gsize> sizes; // of the memories
     GstHlLayoutKey layout;
 
     std::mutex mutex; // guards error
@@ -86,6 +88,21 @@ GstHlLayoutKey key_of(const Layout &layout)
     return key;
 }
 
+// What each memory of a frame holds: everything, or from one plane's start to the next. What is wanted beyond the frame
+// comes last. Empty where a plane does not begin at its first byte.
+std::vector<gsize> memory_sizes(const Layout &layout, GstHlPlanes planes)
+{
+    if (planes == GST_HL_PLANES_SINGLE)
+        return {layout.size};
+    if (layout.alignment.padding_top > 0 || layout.alignment.padding_left > 0)
+        return {};
+    std::vector<gsize> out;
+    gsize end = layout.size;
+    for (guint p = GST_VIDEO_INFO_N_PLANES(&layout.info); p-- > 0; end = GST_VIDEO_INFO_PLANE_OFFSET(&layout.info, p))
+        out.insert(out.begin(), end - GST_VIDEO_INFO_PLANE_OFFSET(&layout.info, p));
+    return out;
+}
+
 } // namespace
 
 static const gchar **gst_hl_buffer_pool_get_options(GstBufferPool *)
@@ -123,6 +140,11 @@ static gboolean gst_hl_buffer_pool_set_config(GstBufferPool *pool, GstStructure 
     }
     // Larger is taken as it is: the driver of a capture device may want more than the frame.
     layout.size = std::max<gsize>(size, GST_VIDEO_INFO_SIZE(&layout.info));
+    std::vector<gsize> sizes = memory_sizes(layout, self->priv->planes);
+    if (sizes.empty()) {
+        GST_WARNING_OBJECT(self, "padding above or left of the picture cannot be had with a memory for each plane");
+        return FALSE;
+    }
     gst_buffer_pool_config_set_params(config, caps, static_cast<guint>(layout.size), min, max);
     // Whatever allocator the configuring element names, memory comes from ours.
     gst_buffer_pool_config_set_allocator(config, GST_ALLOCATOR(self->priv->allocator.get()), &params);
@@ -131,7 +153,7 @@ static gboolean gst_hl_buffer_pool_set_config(GstBufferPool *pool, GstStructure 
     self->priv->info = layout.info;
     self->priv->alignment = layout.alignment;
     self->priv->aligned = layout.aligned;
-    self->priv->size = layout.size;
+    self->priv->sizes = std::move(sizes);
     return GST_BUFFER_POOL_CLASS(gst_hl_buffer_pool_parent_class)->set_config(pool, config);
 }
 
@@ -140,13 +162,19 @@ static GstFlowReturn gst_hl_buffer_pool_alloc_buffer(GstBufferPool *pool, GstBuf
 {
     GstHlBufferPool *self = GST_HL_BUFFER_POOL(pool);
     const GstHlBufferPoolPrivate &priv = *self->priv;
-    auto memory = gst_hl_allocator_alloc_memory(priv.allocator.get(), priv.size, &priv.layout);
-    if (!memory) {
-        keep_error(self, std::move(memory.error()));
-        return GST_FLOW_ERROR;
+    auto frame = GstPtr<GstBuffer>::adopt(gst_buffer_new());
+    for (const gsize size : priv.sizes) {
+        auto memory = gst_hl_allocator_alloc_memory(priv.allocator.get(), size, &priv.layout);
+        if (!memory) {
+            keep_error(self, std::move(memory.error()));
+            return GST_FLOW_ERROR;
+        }
+        // An importer caches a frame by its first memory (kmssink's framebuffers), which so must not meet other planes.
+        if (priv.sizes.size() > 1)
+            gst_hl_memory_forbid_recycling(memory->get());
+        gst_buffer_append_memory(frame.get(), memory->release());
     }
-    GstBuffer *out = gst_buffer_new();
-    gst_buffer_append_memory(out, memory->release());
+    GstBuffer *const out = frame.get();
     const GstVideoInfo &info = priv.info;
     // Metas added here are marked POOLED by GstBufferPool and survive reset_buffer; added later they would be gone
     // after the first round.
@@ -155,7 +183,7 @@ static GstFlowReturn gst_hl_buffer_pool_alloc_buffer(GstBufferPool *pool, GstBuf
         static_cast<guint>(GST_VIDEO_INFO_HEIGHT(&info)), GST_VIDEO_INFO_N_PLANES(&info), info.offset, info.stride);
     if (priv.aligned)
         (void)gst_video_meta_set_alignment(meta, priv.alignment);
-    *buffer = out;
+    *buffer = frame.release();
     return GST_FLOW_OK;
 }
 
@@ -260,19 +288,21 @@ static void gst_hl_buffer_pool_init(GstHlBufferPool *self)
     gst_video_alignment_reset(&self->priv->alignment);
 }
 
-GstPtr<GstBufferPool> gst_hl_buffer_pool_new(std::shared_ptr<hl::Device> device, hl::Placement placement)
+GstPtr<GstBufferPool> gst_hl_buffer_pool_new(std::shared_ptr<hl::Device> device, hl::Placement placement,
+                                             GstHlPlanes planes)
 {
-    auto self = gst_hl_buffer_pool_new_shared(gst_hl_allocator_new(std::move(device), placement));
+    auto self = gst_hl_buffer_pool_new_shared(gst_hl_allocator_new(std::move(device), placement), planes);
     GST_HL_BUFFER_POOL(self.get())->priv->shared = false;
     return self;
 }
 
-GstPtr<GstBufferPool> gst_hl_buffer_pool_new_shared(GstPtr<GstHlAllocator> allocator)
+GstPtr<GstBufferPool> gst_hl_buffer_pool_new_shared(GstPtr<GstHlAllocator> allocator, GstHlPlanes planes)
 {
     auto self = GstPtr<GstBufferPool>::sink(GST_BUFFER_POOL(g_object_new(GST_TYPE_HL_BUFFER_POOL, nullptr)));
     GstHlBufferPoolPrivate &priv = *GST_HL_BUFFER_POOL(self.get())->priv;
     priv.allocator = std::move(allocator);
     priv.shared = true;
+    priv.planes = planes;
     return self;
 }
 

@@ -4,6 +4,7 @@
 #include "device/device.h"
 #include "gsthlallocator.h"
 #include "gsthllifopool.h"
+#include "gsthlproperties.h"
 #include "gsthlptr.h"
 
 #include <gst/gst.h>
@@ -14,14 +15,17 @@
 
 // A pool of video frames in one placement. Works under system-memory and DMA_DRM caps. Every buffer has a GstVideoMeta
 // with the real format, added in alloc_buffer. Supports the options VIDEO_META and VIDEO_ALIGNMENT; max is unbounded
-// unless configured; accepts a larger size than the layout needs; memory size is exactly the configured one.
+// unless configured; accepts a larger size than the layout needs; the buffer's size is exactly the configured one. A
+// buffer is one memory, or with GST_HL_PLANES_MULTI one for each plane, which begins at the memory's first byte.
 #define GST_TYPE_HL_BUFFER_POOL (gst_hl_buffer_pool_get_type())
 G_DECLARE_FINAL_TYPE(GstHlBufferPool, gst_hl_buffer_pool, GST, HL_BUFFER_POOL, GstHlLifoPool)
 
 // transfer full (sunk)
-[[nodiscard]] GstPtr<GstBufferPool> gst_hl_buffer_pool_new(std::shared_ptr<hl::Device> device, hl::Placement placement);
+[[nodiscard]] GstPtr<GstBufferPool> gst_hl_buffer_pool_new(std::shared_ptr<hl::Device> device, hl::Placement placement,
+                                                           GstHlPlanes planes = GST_HL_PLANES_SINGLE);
 // The same with an allocator that other pools use too: stopping this pool leaves the recycled memories to them.
-[[nodiscard]] GstPtr<GstBufferPool> gst_hl_buffer_pool_new_shared(GstPtr<GstHlAllocator> allocator);
+[[nodiscard]] GstPtr<GstBufferPool> gst_hl_buffer_pool_new_shared(GstPtr<GstHlAllocator> allocator,
+                                                                  GstHlPlanes planes = GST_HL_PLANES_SINGLE);
 
 [[nodiscard]] GstHlAllocator *gst_hl_buffer_pool_allocator(GstHlBufferPool *self); // transfer none
 // The error that made the last acquire or start fail, moved out; nullopt if none.

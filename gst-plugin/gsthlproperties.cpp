@@ -24,6 +24,17 @@ GType gst_hl_zero_copy_get_type()
     return type;
 }
 
+GType gst_hl_planes_get_type()
+{
+    static const GEnumValue values[] = {
+        {GST_HL_PLANES_SINGLE, "One dma-buf for all planes", "single"},
+        {GST_HL_PLANES_MULTI, "A dma-buf for each plane, for drivers of multi-planar formats (NV12M)", "multi"},
+        {0, nullptr, nullptr},
+    };
+    static const GType type = g_enum_register_static("GstHlPlanes", values);
+    return type;
+}
+
 hl::Placement gst_hl_memory_mode_placement(GstHlMemoryMode mode) noexcept
 {
     return mode == GST_HL_MEMORY_DEVICE ? hl::Placement::Device : hl::Placement::Host;

@@ -17,5 +17,10 @@ enum GstHlZeroCopy { GST_HL_ZERO_COPY_AUTO, GST_HL_ZERO_COPY_REQUIRE };
 #define GST_TYPE_HL_ZERO_COPY (gst_hl_zero_copy_get_type())
 GType gst_hl_zero_copy_get_type();
 
+// `planes`: of how many memories, each a dma-buf, a frame of the proposed pool is made.
+enum GstHlPlanes { GST_HL_PLANES_SINGLE, GST_HL_PLANES_MULTI };
+#define GST_TYPE_HL_PLANES (gst_hl_planes_get_type())
+GType gst_hl_planes_get_type();
+
 // The placement of the proposed pool; `auto` is host, which every importer takes.
 [[nodiscard]] hl::Placement gst_hl_memory_mode_placement(GstHlMemoryMode mode) noexcept;
