@@ -62,7 +62,7 @@ struct EngineInfo {
     unsigned callers = 1; // requests worked on at once
     unsigned threads_per_caller = 1;
     unsigned in_flight = 2;    // requests to keep submitted so that no caller starves
-    std::string layout_source; // "measured", "cached", "set", "fixed", "undecided": measured, but not to be told apart
+    std::string layout_source; // "measured", "cached", "set", "fixed", "undecided": see LayoutChoice
 };
 
 // One inference. The memories must stay allocated until the completion, also after a deadline passed or the submitter

@@ -11,14 +11,14 @@ using testing::HasSubstr;
 namespace {
 
 using Seconds = std::chrono::duration<double>;
-constexpr Seconds short_run{1e-4};
+constexpr Seconds one_run{1e-4};
 
 const std::vector<ComputeLayout> candidates{{2, 1}, {1, 2}, {1, 1}};
 
 // A machine whose speed in each round is given per candidate; the last round repeats.
 class LayoutChoiceTest : public testing::Test {
 protected:
-    Result<LayoutChoice> choose(Seconds longest_run = short_run)
+    Result<LayoutChoice> choose(Seconds longest_run = one_run)
     {
         calls.clear();
         slices.clear();
@@ -51,6 +51,16 @@ TEST(CandidateLayouts, StayWithinTheLimits)
     EXPECT_THAT(candidate_layouts(4, 1), ElementsAre(ComputeLayout{1, 4}, ComputeLayout{1, 1}));
     EXPECT_THAT(candidate_layouts(4, 2), ElementsAre(ComputeLayout{1, 4}, ComputeLayout{2, 1}, ComputeLayout{1, 1}));
     EXPECT_GE(candidate_layouts(0, 0).front().callers, 1u);
+}
+
+TEST(RequestsInFlight, WaitOnlyWhereThatKeepsCallersBusy)
+{
+    EXPECT_EQ(requests_in_flight(2, Seconds{0.001}), 10u) << "short runs: four waiting for each worked on";
+    EXPECT_EQ(requests_in_flight(8, Seconds{0.001}), 24u);
+    EXPECT_EQ(requests_in_flight(2, Seconds{0.02}), 4u);
+    EXPECT_EQ(requests_in_flight(8, Seconds{0.02}), 12u);
+    EXPECT_EQ(requests_in_flight(2, Seconds{0.6}), 2u) << "slow runs: whatever waits grows older by a whole one";
+    EXPECT_EQ(requests_in_flight(1, Seconds{0.6}), 1u);
 }
 
 TEST_F(LayoutChoiceTest, TakesTurnsThereAndBack)
@@ -129,7 +139,7 @@ TEST_F(LayoutChoiceTest, AFailedRunIsTold)
     const auto choice = choose_layout(
         candidates,
         [](size_t, Seconds) -> Result<LayoutSlice> { return fail(ErrorCode::RunFailed, "run inference", "broken"); },
-        short_run);
+        one_run);
     ASSERT_FALSE(choice);
     EXPECT_EQ(choice.error().code, ErrorCode::RunFailed);
 }

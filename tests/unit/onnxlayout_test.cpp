@@ -23,8 +23,9 @@ protected:
     std::shared_ptr<Engine> load(unsigned cores = 2)
     {
         const auto told = [&](const std::vector<ComputeLayout> &candidates,
-                              const ProbeModel &) -> Result<LayoutChoice> {
+                              const ProbeModel &model) -> Result<LayoutChoice> {
             ++measurements;
+            EXPECT_GT(model.run_time.count(), 0.0);
             return LayoutChoice{.layout = decided ? candidates.back() : candidates.front(),
                                 .decided = decided,
                                 .reason = "told so",
@@ -92,6 +93,22 @@ TEST_F(OnnxLayoutTest, TheSourceIsTold)
     decided = true;
     EXPECT_EQ(load(0)->info().layout_source, "measured");
     EXPECT_EQ(load(0)->info().layout_source, "cached");
+}
+
+// Whoever starts a line would wait for a dozen runs.
+TEST(MeasureLayouts, ASlowModelIsNotTried)
+{
+    const SessionFor none = [](unsigned, unsigned) -> Result<std::shared_ptr<hl::OrtSession>> {
+        ADD_FAILURE() << "a session was opened";
+        return fail(ErrorCode::ModelMissing, "test", "none", "none");
+    };
+    const std::vector<ComputeLayout> candidates = candidate_layouts(2, 0);
+    const auto choice = measure_layouts(
+        candidates, {.plan = {}, .info = {}, .session_for = none, .run_time = std::chrono::duration<double>(0.6)});
+    ASSERT_TRUE(choice) << choice.error().details();
+    EXPECT_EQ(choice->layout, candidates.front());
+    EXPECT_FALSE(choice->decided);
+    EXPECT_EQ(choice->reason, "one run takes 0.6 s, too long to try them");
 }
 
 // Two callers on one core get half of it each: what a machine loaded by others looks like. The whole way, with real

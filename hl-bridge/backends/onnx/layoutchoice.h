@@ -16,6 +16,13 @@ namespace hl {
 // caller per thread, unless that leaves threads idle.
 [[nodiscard]] std::vector<ComputeLayout> candidate_layouts(unsigned threads, unsigned in_flight);
 
+// Runs shorter than the one cost little beside what surrounds them; for a dozen of the other nobody wants to wait.
+inline constexpr std::chrono::milliseconds short_run{2};
+inline constexpr std::chrono::milliseconds slow_run{500};
+
+// Requests to keep submitted so that none of so many callers starves, where a run takes so long.
+[[nodiscard]] unsigned requests_in_flight(unsigned callers, std::chrono::duration<double> run_time);
+
 // What one candidate did in one slice of time.
 struct LayoutSlice {
     double per_second = 0.0; // runs

@@ -9,6 +9,7 @@
 #include <barrier>
 #include <chrono>
 #include <ctime>
+#include <format>
 #include <optional>
 #include <thread>
 
@@ -170,6 +171,12 @@ Result<LayoutSlice> Probe::run_slice(size_t candidate, Seconds slice)
 
 Result<LayoutChoice> measure_layouts(const std::vector<ComputeLayout> &candidates, const ProbeModel &model)
 {
+    if (model.run_time > slow_run)
+        return LayoutChoice{.layout = candidates.front(),
+                            .decided = false,
+                            .reason =
+                                std::format("one run takes {:.1f} s, too long to try them", model.run_time.count()),
+                            .measured = {}};
     Probe probe(model);
     for (const ComputeLayout &layout : candidates)
         if (auto status = probe.add(layout); !status)

@@ -6,6 +6,7 @@
 #include "backends/onnx/ortsession.h"
 #include "inference/engine.h"
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <vector>
@@ -20,10 +21,11 @@ struct ProbeModel {
     const NetworkPlan &plan;
     const EngineInfo &info; // inputs, outputs and output_bytes
     SessionFor session_for;
+    std::chrono::duration<double> run_time; // of one run on one thread
 };
 
 // Measures the candidates with real runs on a blank frame of the model's size, preprocessing included where the engine
-// does it. Opens sessions.
+// does it. Opens sessions. A slow model's layouts are not tried, nor decided.
 [[nodiscard]] Result<LayoutChoice> measure_layouts(const std::vector<ComputeLayout> &candidates,
                                                    const ProbeModel &model);
 

@@ -18,9 +18,6 @@ namespace hl {
 namespace {
 
 constexpr uint64_t output_alignment = 64;
-constexpr unsigned spare = 4;        // requests waiting beyond those worked on, at most
-constexpr unsigned short_spare = 16; // likewise where runs are short
-constexpr std::chrono::milliseconds short_run{2};
 constexpr uintmax_t small_model = 8 * 1024 * 1024; // bytes of its file
 constexpr unsigned most_sessions = 8;              // opening one takes some 10 ms
 constexpr size_t max_plans = 8; // frame formats remembered at once; a stream has one, a few while caps change
@@ -291,7 +288,7 @@ Result<ComputeLayout> Loader::choose()
         return *known;
     }
     const SessionFor session_for = [this](unsigned threads, unsigned caller) { return session(threads, caller); };
-    const auto choice = measurement_(candidates, {plan_, info_, session_for});
+    const auto choice = measurement_(candidates, {plan_, info_, session_for, run_time_});
     if (!choice)
         return std::unexpected(choice.error());
     for (const MeasuredLayout &m : choice->measured)
@@ -321,13 +318,7 @@ void Loader::fill_info(const ComputeLayout &layout)
     info_.preprocess = plan_.kind == InputKind::Image ? PreprocessPlace::Host : PreprocessPlace::InModel;
     info_.callers = layout.callers;
     info_.threads_per_caller = layout.threads;
-    // A caller that is done must find the next request waiting, also while the thread that submits is about to run. A
-    // request more per caller gave 2 to 5 % over one more in all (two callers, best rounds on a busy machine). Where
-    // runs are short, waking that thread for each of them costs much of one: with more requests waiting it is woken for
-    // several, at little latency. More than these only cool the caches.
-    const unsigned waiting =
-        run_time_ < short_run ? std::min(4 * layout.callers, short_spare) : std::min(layout.callers, spare);
-    info_.in_flight = options_.in_flight > 0 ? options_.in_flight : layout.callers + waiting;
+    info_.in_flight = options_.in_flight > 0 ? options_.in_flight : requests_in_flight(layout.callers, run_time_);
 }
 
 Result<std::shared_ptr<Engine>> Loader::load()
