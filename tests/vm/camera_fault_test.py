@@ -10,8 +10,9 @@ import resource
 import subprocess
 import unittest
 
-import cameraline
-from cameraline import Gst, Line
+import holdings
+import vivid
+from line import Gst, Line, Said
 
 CAMERA = os.environ['HL_VM_VIVID_VMALLOC']
 UDMABUF = pathlib.Path(os.environ['HL_VM_UDMABUF'])
@@ -31,7 +32,7 @@ def hdmi():
     try:
         yield
     finally:
-        cameraline.control(CAMERA, cameraline.DV_TIMINGS_SIGNAL_MODE, 0)
+        vivid.control(CAMERA, vivid.DV_TIMINGS_SIGNAL_MODE, 0)
         subprocess.run(['v4l2-ctl', '-d', CAMERA, '-i', '0'], check=True, capture_output=True)
 
 
@@ -76,19 +77,19 @@ class CameraTest(unittest.TestCase):
 
     def setUp(self):
         gc.collect()
-        self.before = [cameraline.dma_bufs(), cameraline.descriptors()]
+        self.before = [holdings.dma_bufs(), holdings.descriptors()]
 
     def tearDown(self):
         gc.collect()
         self.nothing_left()
-        self.assertEqual(cameraline.descriptors(), self.before[1], 'descriptors are left')
+        self.assertEqual(holdings.descriptors(), self.before[1], 'descriptors are left')
 
     def nothing_left(self):
-        self.assertEqual(cameraline.dma_bufs(), self.before[0], 'dma-bufs are left')
+        self.assertEqual(holdings.dma_bufs(), self.before[0], 'dma-bufs are left')
 
     def plays(self, line):
         """The same pipeline plays from the start to its end, in our memory."""
-        line.said = cameraline.Said()
+        line.said = Said()
         line.element('camera').set_property('num-buffers', 10)
         line.play()
         self.assertTrue(line.end())
@@ -110,8 +111,8 @@ class CameraTest(unittest.TestCase):
         for word in words:
             self.assertIn(word, line.said.errors_of(factory)[0])
         gc.collect()
-        self.assertLessEqual(cameraline.dma_bufs(), self.before[0] + left, 'dma-bufs are left')
-        self.before[0] = cameraline.dma_bufs()
+        self.assertLessEqual(holdings.dma_bufs(), self.before[0] + left, 'dma-bufs are left')
+        self.before[0] = holdings.dma_bufs()
 
 
 class CameraFault(CameraTest):
@@ -119,29 +120,29 @@ class CameraFault(CameraTest):
         line = Line(line_of())
         line.play()
         self.assertTrue(line.wait_frames(8), line.said.errors)
-        cameraline.control(CAMERA, identity)
+        vivid.control(CAMERA, identity)
         return line
 
     def test_unplugged(self):
-        with self.fault_in_stream(cameraline.DISCONNECT) as line:
+        with self.fault_in_stream(vivid.DISCONNECT) as line:
             self.fails(line, 'v4l2src', 'Could not read from resource')
             self.plays(line)
 
     def test_driver_gives_up(self):
-        with self.fault_in_stream(cameraline.FATAL_ERROR) as line:
+        with self.fault_in_stream(vivid.FATAL_ERROR) as line:
             self.fails(line, 'v4l2src', 'Could not read from resource')
             self.plays(line)
 
     def test_frames_with_errors_do_not_stop_the_line(self):
-        for identity in (cameraline.BUFFER_FLAG_ERROR, cameraline.QBUF_ERROR):
+        for identity in (vivid.BUFFER_FLAG_ERROR, vivid.QBUF_ERROR):
             with self.subTest(hex(identity)), self.fault_in_stream(identity) as line:
                 self.assertTrue(line.wait_frames(20), line.said.errors)
                 line.stop()
                 self.plays(line)
 
     def test_dropped_frames(self):
-        cameraline.control(CAMERA, cameraline.PERCENTAGE_DROPPED, 50)
-        self.addCleanup(cameraline.control, CAMERA, cameraline.PERCENTAGE_DROPPED, 0)
+        vivid.control(CAMERA, vivid.PERCENTAGE_DROPPED, 50)
+        self.addCleanup(vivid.control, CAMERA, vivid.PERCENTAGE_DROPPED, 0)
         with Line(line_of()) as line:
             self.plays(line)
 
@@ -159,10 +160,10 @@ class CameraFault(CameraTest):
         with hdmi(), Line(line_of('video/x-raw,format=NV12')) as line:
             line.play()
             self.assertTrue(line.wait_frames(8), line.said.errors)
-            cameraline.control(CAMERA, cameraline.DV_TIMINGS_SIGNAL_MODE, 1)
+            vivid.control(CAMERA, vivid.DV_TIMINGS_SIGNAL_MODE, 1)
             self.assertTrue(line.wait(lambda message: message.type == Gst.MessageType.WARNING))
             self.assertIn(('camera', 'Signal lost'), line.said.warnings)
-            cameraline.control(CAMERA, cameraline.DV_TIMINGS_SIGNAL_MODE, 0)
+            vivid.control(CAMERA, vivid.DV_TIMINGS_SIGNAL_MODE, 0)
             self.assertTrue(line.wait_frames(8), line.said.errors)
             line.stop()
             self.plays(line)
@@ -171,8 +172,8 @@ class CameraFault(CameraTest):
         with hdmi(), Line(line_of('video/x-raw,format=NV12')) as line:
             line.play()
             self.assertTrue(line.wait_frames(8), line.said.errors)
-            cameraline.control(CAMERA, cameraline.DV_TIMINGS, 5)
-            cameraline.control(CAMERA, cameraline.DV_TIMINGS_SIGNAL_MODE, 4)
+            vivid.control(CAMERA, vivid.DV_TIMINGS, 5)
+            vivid.control(CAMERA, vivid.DV_TIMINGS_SIGNAL_MODE, 4)
             self.assertTrue(line.wait(lambda message: len(line.said.placements) == 2), line.said.errors)
             self.assertTrue(line.wait_frames(4), line.said.errors)
             self.assertIn('width=(int)1280, height=(int)720', line.element('sink').get_static_pad('sink').get_current_caps().to_string())
@@ -217,11 +218,11 @@ class CameraFault(CameraTest):
             line.play()
             self.assertTrue(line.wait_frames(4), line.said.errors)
             line.each_frame(held.append)  # the pool has to grow
-            resource.setrlimit(resource.RLIMIT_NOFILE, (cameraline.descriptors().total(), limits[1]))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (holdings.descriptors().total(), limits[1]))
             self.assertTrue(line.end())
             resource.setrlimit(resource.RLIMIT_NOFILE, limits)
             self.assertGreater(len(held), 0)
-            self.assertGreater(cameraline.dma_bufs(), self.before[0], 'held frames are not seen')
+            self.assertGreater(holdings.dma_bufs(), self.before[0], 'held frames are not seen')
             held.clear()
             self.failed(line, 'hlinfer', 'HL-MEM-007', 'ulimit -n')
         with Line(line_of()) as line:
@@ -234,7 +235,7 @@ class CameraFault(CameraTest):
             line.play()
             self.assertTrue(line.wait_frames(40), line.said.errors)
             self.assertEqual(len(held), 12)
-            self.assertGreaterEqual(cameraline.dma_bufs(), self.before[0] + 12 + 2, 'each of them is a dma-buf of its own')
+            self.assertGreaterEqual(holdings.dma_bufs(), self.before[0] + 12 + 2, 'each of them is a dma-buf of its own')
             held.clear()
             line.stop()
 
@@ -265,18 +266,18 @@ class CameraRefusal(CameraTest):
 
     def refused(self, identity, lost):
         with Line(line_of()) as line:
-            cameraline.control(CAMERA, identity)
+            vivid.control(CAMERA, identity)
             line.play()
             self.assertTrue(line.end())
             self.failed(line, 'v4l2src', 'Failed to allocate required memory', left=lost)
             self.plays(line)
 
     def test_driver_refuses_to_start(self):
-        for identity, lost in ((cameraline.REQBUFS_ERROR, 0), (cameraline.QBUF_ERROR, 2), (cameraline.STREAMON_ERROR, 2)):
+        for identity, lost in ((vivid.REQBUFS_ERROR, 0), (vivid.QBUF_ERROR, 2), (vivid.STREAMON_ERROR, 2)):
             with self.subTest(hex(identity)):
                 self.refused(identity, lost)
                 gc.collect()
-                self.before[1] = cameraline.descriptors()  # with those of the lost pool
+                self.before[1] = holdings.descriptors()  # with those of the lost pool
 
 
 if __name__ == '__main__':

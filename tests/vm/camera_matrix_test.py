@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import unittest
 
-from line import Gst, Line, describe
+from tracedline import TracedLine, describe
 import kernelwitness
 
 WIDTH, HEIGHT, FRAMES = 640, 360, 5
@@ -48,19 +48,13 @@ class Filled:
     def __init__(self):
         self.frames, self.kernel, self.arrived = [], [], []
 
-    def watch(self, pipeline):
-        pipeline.get_by_name('camera').get_static_pad('src').add_probe(Gst.PadProbeType.BUFFER, self._left)
-        pipeline.get_by_name('sink').get_static_pad('sink').add_probe(Gst.PadProbeType.BUFFER, self._came)
+    def watch(self, line):
+        line.each_frame(self._left, 'camera', 'src')
+        line.each_frame(lambda buffer: self.arrived.append(buffer.extract_dup(0, buffer.get_size())))
 
-    def _left(self, _pad, info):
-        self.frames.append(describe(info.get_buffer()))
+    def _left(self, buffer):
+        self.frames.append(describe(buffer))
         self.kernel.append(kernelwitness.dmabufs())
-        return Gst.PadProbeReturn.OK
-
-    def _came(self, _pad, info):
-        buffer = info.get_buffer()
-        self.arrived.append(buffer.extract_dup(0, buffer.get_size()))
-        return Gst.PadProbeReturn.OK
 
 
 class Matrix(unittest.TestCase):
@@ -83,7 +77,7 @@ class Matrix(unittest.TestCase):
 
     def check_line(self, pixels, caps, rest, uploads):
         filled = Filled()
-        with Line(f'{camera("HL_VM_VIVID_VMALLOC", caps)} ! {rest} ! fakesink name=sink', prepare=filled.watch) as line:
+        with TracedLine(f'{camera("HL_VM_VIVID_VMALLOC", caps)} ! {rest} ! fakesink name=sink', prepare=filled.watch) as line:
             self.assertIsNone(line.error)
             self.check_filled(filled)
         self.assertEqual(line.cpu_copies(), {})
@@ -109,7 +103,7 @@ class Matrix(unittest.TestCase):
     def test_a_camera_that_needs_one_stretch_works_at_a_copy_for_each_frame(self):
         for pixels in V4L2_OF:
             with self.subTest(pixels):
-                with Line(f'{camera("HL_VM_VIVID_CONTIG", system_caps(pixels), mode="mmap")} ! hlupload name=up ! fakesink name=sink') as line:
+                with TracedLine(f'{camera("HL_VM_VIVID_CONTIG", system_caps(pixels), mode="mmap")} ! hlupload name=up ! fakesink name=sink') as line:
                     self.assertIsNone(line.error)
                 self.assertEqual([frame.ours for frame in line.frames], [True] * FRAMES)
                 self.assertEqual(line.cpu_copies(), {'up': FRAMES})

@@ -6,7 +6,7 @@ the screen is imported memory; the checksum of what vkms sends to the screen, ag
 import functools
 import unittest
 
-from line import Line
+from tracedline import TracedLine
 import kernelwitness
 
 CARDS = ('HL_VM_VKMS', 'HL_VM_BOCHS', 'HL_VM_CIRRUS')
@@ -25,7 +25,7 @@ def display(card):
 def stock(pixels):
     """The checksum of the picture in memory of kmssink's own, without any element of ours."""
     card = kernelwitness.Card('HL_VM_VKMS')
-    with Line(f'{picture(pixels)} ! {display(card)}') as line:
+    with TracedLine(f'{picture(pixels)} ! {display(card)}') as line:
         if line.error or any(frame.ours for frame in line.frames) or card.scanned_out() != (FOURCCS[pixels], {'no'}):
             raise AssertionError(f'no stock picture: {line.error}, {line.frames}, {card.scanned_out()}')
         return card.crc()
@@ -37,7 +37,7 @@ class Display(unittest.TestCase):
 
     def shown(self, text, card, pixels):
         """Runs a line that has to end well in front of `card`, with the last of its frames on the screen straight from its memory. On vkms, returns the checksum."""
-        with Line(f'{text} ! {display(card)}') as line:
+        with TracedLine(f'{text} ! {display(card)}') as line:
             self.assertIsNone(line.error)
             self.assertTrue(line.frames and all(frame.ours for frame in line.frames), line.frames)
             self.assertEqual(line.inodes & kernelwitness.imported_by(card.device), line.inodes)
@@ -72,7 +72,7 @@ class Display(unittest.TestCase):
     def test_frames_of_another_layout_are_not_shown_in_the_old_one(self):
         first, second = picture('I420', 'pinwheel'), picture('NV12')
         text = f'concat name=both ! hlupload ! hldownload ! {display(self.vkms)} {first} ! both. {second} ! both.'
-        with Line(text) as line:
+        with TracedLine(text) as line:
             self.assertIsNone(line.error)
             self.assertEqual(len(line.frames), 4)
             self.assertEqual(self.vkms.scanned_out(), ('NV12', {'yes'}))
@@ -82,7 +82,7 @@ class Display(unittest.TestCase):
     # virtio_gpu without blob resources imports nothing (ENODEV). kmssink logs that and copies each frame, the first one twice: as preroll too.
     def test_a_card_that_refuses_is_named_with_its_copies(self):
         card = kernelwitness.Card('HL_VM_VIRTIO_GPU')
-        with Line(f'{picture("BGRx", frames=3)} ! hlupload zero-copy=require ! hldownload ! {display(card)}') as line:
+        with TracedLine(f'{picture("BGRx", frames=3)} ! hlupload zero-copy=require ! hldownload ! {display(card)}') as line:
             self.assertIsNone(line.error)
             self.assertTrue(all(frame.ours for frame in line.frames))
             self.assertEqual(line.inodes & kernelwitness.imported_by(card.device), set())

@@ -1,104 +1,104 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Runs launch lines in this process, with the tracer hlcopies, and looks at the frames that reach the element called `sink`. Import before anything of GStreamer."""
+"""Runs launch lines in this process."""
 
-import dataclasses
-import json
-import os
-import pathlib
-import tempfile
-import threading
-
-HOPS = pathlib.Path(tempfile.mkdtemp()) / 'hops.json'
-os.environ['GST_TRACERS'] = f'hlcopies(file={HOPS},format=json)'
-
-import gi  # noqa: E402
+import gi
 
 gi.require_version('Gst', '1.0')
-gi.require_version('GstAllocators', '1.0')
 gi.require_version('GstApp', '1.0')
-from gi.repository import Gst, GstAllocators, GstApp  # noqa: E402,F401 (GstApp gives appsrc its methods)
+from gi.repository import Gst, GstApp  # noqa: E402,F401 (GstApp gives appsrc its methods)
 
 Gst.init(None)
+BOUND = 30 * Gst.SECOND                 # for whatever has to happen at once
 
 
-@dataclasses.dataclass
-class Frame:
-    inode: int      # of the dma-buf; 0 where the frame is something else
-    ours: bool
-    size: int
+class Said:
+    """What a pipeline said on its bus, in order."""
 
+    def __init__(self):
+        self.errors, self.warnings, self.infos, self.placements, self.eos = [], [], [], [], False
 
-def describe(buffer):
-    memory = buffer.peek_memory(0)
-    inode = os.fstat(GstAllocators.fd_memory_get_fd(memory)).st_ino if GstAllocators.is_dmabuf_memory(memory) else 0
-    return Frame(inode, memory.allocator.mem_type == 'HlMemory', buffer.get_size())
+    def take(self, message):
+        if message.type == Gst.MessageType.ERROR:
+            error, debug = message.parse_error()
+            self.errors.append((message.src.get_factory().get_name(), error.message, debug or ''))
+        elif message.type == Gst.MessageType.WARNING:
+            self.warnings.append((message.src.get_name(), message.parse_warning()[0].message))
+        elif message.type == Gst.MessageType.INFO:
+            self.infos.append((message.src.get_name(), message.parse_info()[0].message))
+        elif message.type == Gst.MessageType.EOS:
+            self.eos = True
+        elif message.type == Gst.MessageType.ELEMENT and message.get_structure().get_name() == 'hl-placement':
+            self.placements.append(message.get_structure())
+
+    def errors_of(self, factory):
+        return [text + '\n' + debug for name, text, debug in self.errors if name == factory]
 
 
 class Line:
-    """A launch line that ran to its end, or, without an end, until `frames` of them were seen: then it runs on. Within `with` it still stands there with its last frame; afterwards `hops` has the
-    report of hlcopies. `prepare` is given the pipeline before it starts."""
+    """A pipeline of a launch line; NULL when left."""
 
-    def __init__(self, text, feed=None, frames=None, seconds=60, prepare=None):
-        self.frames, self.error, self.texts, self.hops = [], None, [], {}
-        self.wanted, self.enough = frames, threading.Event()
-        self.pipeline = Gst.parse_launch(text)
-        self.pipeline.get_by_name('sink').get_static_pad('sink').add_probe(Gst.PadProbeType.BUFFER, self._see)
-        if prepare:
-            prepare(self.pipeline)
-        self.pipeline.set_state(Gst.State.PLAYING)
-        if feed:
-            feed(self.pipeline.get_by_name('source'))
-        if not frames:
-            self._run(text, seconds)
-        elif not self.enough.wait(seconds):
-            self._run(text, 1)
-
-    def _see(self, _pad, info):
-        self.frames.append(describe(info.get_buffer()))
-        if self.wanted and len(self.frames) >= self.wanted:
-            self.enough.set()
-        return Gst.PadProbeReturn.OK
-
-    def _run(self, text, seconds):
-        wanted = Gst.MessageType.EOS | Gst.MessageType.ERROR | Gst.MessageType.WARNING | Gst.MessageType.INFO
-        while True:
-            message = self.pipeline.get_bus().timed_pop_filtered(seconds * Gst.SECOND, wanted)
-            if message is None:
-                self.pipeline.set_state(Gst.State.NULL)
-                raise AssertionError(f'neither end nor error within {seconds} s: {text}')
-            if message.type == Gst.MessageType.INFO:
-                self.texts.append(message.parse_info()[0].message)
-            elif message.type == Gst.MessageType.WARNING:
-                self.texts.append(message.parse_warning()[0].message)
-            else:
-                if message.type == Gst.MessageType.ERROR:
-                    error, debug = message.parse_error()
-                    self.error = f'{message.src.get_name()}: {error.message} {debug}'
-                return
+    def __init__(self, description):
+        self.pipeline = Gst.parse_launch(description)
+        self.bus = self.pipeline.get_bus()
+        self.said = Said()
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
+        self.stop()
+
+    def element(self, name):
+        return self.pipeline.get_by_name(name)
+
+    def play(self):
+        return self.pipeline.set_state(Gst.State.PLAYING)
+
+    def stop(self):
         self.pipeline.set_state(Gst.State.NULL)
-        HOPS.touch()
-        report = json.loads(HOPS.read_text(encoding='utf-8') or '{"hops": []}')
-        self.hops = {hop['element']: hop for hop in report['hops']}
-        HOPS.unlink()
-        self.pipeline = None
+        self.drain()
 
-    def told(self):
-        """All that INFO and WARNING messages said so far."""
-        bus = self.pipeline.get_bus()
-        while message := bus.pop_filtered(Gst.MessageType.INFO | Gst.MessageType.WARNING):
-            parse = message.parse_info if message.type == Gst.MessageType.INFO else message.parse_warning
-            self.texts.append(parse()[0].message)
-        return self.texts
+    def each_frame(self, seen, element='sink', pad='sink'):
+        """Calls seen(buffer) for each frame that passes a pad."""
+        def probe(_, info):
+            seen(info.get_buffer())
+            return Gst.PadProbeReturn.OK
+        self.element(element).get_static_pad(pad).add_probe(Gst.PadProbeType.BUFFER, probe)
 
-    @property
-    def inodes(self):
-        return {frame.inode for frame in self.frames}
+    def expect_frames(self, count):
+        """Has the line say when so many more frames have reached the sink: see wait_expected()."""
+        def probe(pad, _, left=[count]):
+            left[0] -= 1
+            if left[0] > 0:
+                return Gst.PadProbeReturn.OK
+            element = pad.get_parent_element()
+            element.post_message(Gst.Message.new_application(element, Gst.Structure.new_empty('frames')))
+            return Gst.PadProbeReturn.REMOVE
+        self.element('sink').get_static_pad('sink').add_probe(Gst.PadProbeType.BUFFER, probe)
 
-    def cpu_copies(self):
-        """{element: CPU copies} of those that made any, or were seen to."""
-        return {name: hop['cpu-copies'] for name, hop in self.hops.items() if hop['cpu-copies']}
+    def wait_expected(self, bound=BOUND):
+        """Waits until the expected frames have reached the sink; False where the line ended before."""
+        kinds = (Gst.MessageType.APPLICATION, Gst.MessageType.EOS, Gst.MessageType.ERROR)
+        last = []
+        return self.wait(lambda message: message.type in kinds and not last.append(message.type), bound) and last == [Gst.MessageType.APPLICATION]
+
+    def wait_frames(self, count, bound=BOUND):
+        """Waits until so many more frames reached the sink; False where the line ended before."""
+        self.expect_frames(count)
+        return self.wait_expected(bound)
+
+    def drain(self):
+        while (message := self.bus.pop()) is not None:
+            self.said.take(message)
+
+    def wait(self, until, bound=BOUND):
+        """Takes messages until one of them is what is waited for; False where none came in time."""
+        while (message := self.bus.timed_pop(bound)) is not None:
+            self.said.take(message)
+            if until(message):
+                return True
+        return False
+
+    def end(self, bound=BOUND):
+        """Waits for EOS or the first error."""
+        return self.wait(lambda message: message.type in (Gst.MessageType.EOS, Gst.MessageType.ERROR), bound)

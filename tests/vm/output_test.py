@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import unittest
 
-from line import Line
+from tracedline import TracedLine
 import kernelwitness
 import paddedframes
 
@@ -64,13 +64,13 @@ class Output(unittest.TestCase):
         for pixels in ('NV12', 'I420', 'RGB', 'BGRx'):
             with self.subTest(pixels):
                 text = f'videotestsrc num-buffers=4 ! video/x-raw,format={pixels},width={WIDTH},height={HEIGHT},framerate=60/1 ! hlupload zero-copy=require ! hldownload ! {sink()}'
-                with Line(text) as line:
+                with TracedLine(text) as line:
                     self.assertIsNone(line.error)
                     self.imported(line)
                 self.assertEqual(line.cpu_copies(), {})
 
     def test_frames_that_came_down_from_gaudi_are_sent_pixel_for_pixel(self):
-        with Line(f'{source()} ! hlupload ! hldownload ! {sink()}', feed(0), frames=4) as line:
+        with TracedLine(f'{source()} ! hlupload ! hldownload ! {sink()}', feed(0), frames=4) as line:
             self.assertIsNone(line.error)
             self.imported(line)
             self.assert_sent(ROWS)
@@ -79,7 +79,7 @@ class Output(unittest.TestCase):
     def test_padded_rows_are_straightened_and_said_to_be(self):
         for between in ('', 'queue ! '):
             with self.subTest(between):
-                with Line(f'{source()} ! hldownload name=down ! {between}{sink()}', feed(64), frames=4) as line:
+                with TracedLine(f'{source()} ! hldownload name=down ! {between}{sink()}', feed(64), frames=4) as line:
                     self.assertIsNone(line.error)
                     self.imported(line)
                     self.assert_sent(ROWS)
@@ -88,7 +88,7 @@ class Output(unittest.TestCase):
                 self.assertTrue(any('sink imports dma-bufs without a look at their strides' in text for text in told), told)
 
     def test_frames_without_padding_pass_as_they_are(self):
-        with Line(f'{source()} ! hldownload ! {sink()}', feed(0), frames=4) as line:
+        with TracedLine(f'{source()} ! hldownload ! {sink()}', feed(0), frames=4) as line:
             self.assertIsNone(line.error)
             self.assertFalse(any(frame.ours for frame in line.frames))
             self.assertTrue(line.inodes & kernelwitness.held())
@@ -96,13 +96,13 @@ class Output(unittest.TestCase):
         self.assertEqual(line.cpu_copies(), {})
 
     def test_padded_rows_are_refused_where_no_copy_is_allowed(self):
-        with Line(f'{source()} ! hldownload name=down zero-copy=require ! {sink()}', feed(64)) as line:
-            self.assertRegex(line.error or '', r'^down: .*HL-CPY-001')
+        with TracedLine(f'{source()} ! hldownload name=down zero-copy=require ! {sink()}', feed(64)) as line:
+            self.assertRegex(line.error or '', r'^hldownload: .*HL-CPY-001')
             self.assertIn('strides', line.error)
 
     def test_system_memory_is_brought_to_where_the_driver_reads_it(self):
         text = f'videotestsrc num-buffers=4 ! {RGB_CAPS} ! hldownload name=down ! {sink()}'
-        with Line(text) as line:
+        with TracedLine(text) as line:
             self.assertIsNone(line.error)
             self.imported(line)
         self.assertEqual(line.cpu_copies(), {'down': 4})
@@ -110,7 +110,7 @@ class Output(unittest.TestCase):
     def test_a_converter_takes_our_memory_and_fills_our_memory(self):
         text = (f'videotestsrc num-buffers=4 ! {RGB_CAPS} ! hlupload ! hldownload ! v4l2convert output-io-mode=dmabuf-import capture-io-mode=dmabuf-import ! video/x-raw,format=RGB ! '
                 'hlinfer model=builtin:null zero-copy=require ! fakesink name=sink')
-        with Line(text) as line:
+        with TracedLine(text) as line:
             self.assertIsNone(line.error)
         self.assertEqual([frame.ours for frame in line.frames], [True] * 4)
         self.assertEqual(line.cpu_copies(), {})
