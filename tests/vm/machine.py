@@ -83,7 +83,7 @@ class Machine:
         """Lays out the directory that host and guest share: what to run, where, and in which environment. An empty command is a shell."""
         self.share = pathlib.Path(tempfile.mkdtemp(prefix='hl-vm-'))
         (self.share / 'results').mkdir()
-        for name in ('mount-root', 'start', 'devices'):
+        for name in ('mount-root', 'start', 'mounts', 'devices'):
             shutil.copy(GUEST / name, self.share)
         kept = {name: value for name, value in os.environ.items() if re.fullmatch(r'[A-Za-z_]\w*', name) and not NOT_FOR_GUEST.match(name)}
         kept |= {'HL_VM_DIRECTORY': os.getcwd(), 'HL_VM': self.kernel} | (variables or {})
@@ -210,6 +210,8 @@ class Session:
                 self.ready = True
             elif word == 'exit':
                 self.status = int(rest)
+            elif word == 'failed':
+                raise MachineError(f'the machine gave up its boot: {rest}')
             if self.on_control:
                 self.on_control(word, rest)
 
