@@ -44,11 +44,6 @@ GQuark state_quark()
     return quark;
 }
 
-gsize maxsize_for(gsize size)
-{
-    return hl::round_to_export_page(size + slack);
-}
-
 GstMemory *root_of(GstMemory *memory)
 {
     while (memory->parent)
@@ -61,6 +56,7 @@ GstMemory *root_of(GstMemory *memory)
 struct GstHlAllocatorPrivate {
     std::shared_ptr<hl::Device> device;
     hl::Placement placement = hl::Placement::Host;
+    hl::HostPages pages = hl::HostPages::Base;
     std::unique_ptr<GstHlCpuMaps> maps;
     GstMemoryShareFunction parent_share = nullptr;
 
@@ -223,7 +219,7 @@ hl::Result<GstMemory *> alloc_new(GstHlAllocator *self, gsize size, uint64_t epo
 {
     GstHlAllocatorPrivate *priv = self->priv;
     retry_releases(self);
-    auto memory = priv->device->allocate(maxsize_for(size), priv->placement);
+    auto memory = priv->device->allocate(gst_hl_allocation_bytes(size), priv->placement, priv->pages);
     if (!memory)
         return std::unexpected(std::move(memory.error()));
     auto out = wrap(self, *memory, size, epoch);
@@ -380,12 +376,14 @@ static void gst_hl_allocator_init(GstHlAllocator *self)
     GST_OBJECT_FLAG_UNSET(self, GST_ALLOCATOR_FLAG_CUSTOM_ALLOC); // set by GstFdAllocator; alloc() is implemented here
 }
 
-GstPtr<GstHlAllocator> gst_hl_allocator_new(std::shared_ptr<hl::Device> device, hl::Placement placement)
+GstPtr<GstHlAllocator> gst_hl_allocator_new(std::shared_ptr<hl::Device> device, hl::Placement placement,
+                                            hl::HostPages pages)
 {
     auto self = GstPtr<GstHlAllocator>::sink(GST_HL_ALLOCATOR(g_object_new(GST_TYPE_HL_ALLOCATOR, nullptr)));
     self->priv->maps = std::make_unique<GstHlCpuMaps>(GST_OBJECT(self.get()), device);
     self->priv->device = std::move(device);
     self->priv->placement = placement;
+    self->priv->pages = pages;
     return self;
 }
 
@@ -399,11 +397,21 @@ hl::Placement gst_hl_allocator_placement(GstHlAllocator *self)
     return self->priv->placement;
 }
 
+hl::HostPages gst_hl_allocator_host_pages(GstHlAllocator *self)
+{
+    return self->priv->pages;
+}
+
+gsize gst_hl_allocation_bytes(gsize size)
+{
+    return hl::round_to_export_page(size + slack);
+}
+
 hl::Result<GstPtr<GstMemory>> gst_hl_allocator_alloc_memory(GstHlAllocator *self, gsize size,
                                                             const GstHlLayoutKey *layout)
 {
     const uint64_t epoch = epoch_of(self, layout);
-    while (GstMemory *memory = pop_recycled(self, maxsize_for(size), epoch)) {
+    while (GstMemory *memory = pop_recycled(self, gst_hl_allocation_bytes(size), epoch)) {
         auto resting = GstPtr<GstMemory>::adopt(memory);
         if (auto reusable = gst_hl_memory_make_reusable(memory); !reusable) {
             GST_WARNING_OBJECT(self, "a recycled memory is dropped: %s", reusable.error().details().c_str());

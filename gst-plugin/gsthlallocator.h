@@ -19,15 +19,19 @@
 #define GST_TYPE_HL_ALLOCATOR (gst_hl_allocator_get_type())
 G_DECLARE_FINAL_TYPE(GstHlAllocator, gst_hl_allocator, GST, HL_ALLOCATOR, GstDmaBufAllocator)
 
-// transfer full
-[[nodiscard]] GstPtr<GstHlAllocator> gst_hl_allocator_new(std::shared_ptr<hl::Device> device, hl::Placement placement);
+// `pages` matters for Host placement only. transfer full
+[[nodiscard]] GstPtr<GstHlAllocator> gst_hl_allocator_new(std::shared_ptr<hl::Device> device, hl::Placement placement,
+                                                          hl::HostPages pages = hl::HostPages::Base);
 
 [[nodiscard]] const std::shared_ptr<hl::Device> &gst_hl_allocator_device(GstHlAllocator *self);
 [[nodiscard]] hl::Placement gst_hl_allocator_placement(GstHlAllocator *self);
+[[nodiscard]] hl::HostPages gst_hl_allocator_host_pages(GstHlAllocator *self);
 
 // How planes lie in a frame, for comparison alone: an importer caches it by memory (kmssink's framebuffers), so a
 // recycled memory must not come back in another layout.
 using GstHlLayoutKey = std::vector<gsize>;
+// The maxsize of a memory of `size` bytes.
+[[nodiscard]] gsize gst_hl_allocation_bytes(gsize size);
 // A memory of exactly `size` bytes whose maxsize has at least a page of slack (v4l2src queues maxsize). Takes a
 // recycled one of the same maxsize first; where the layout is another than that asked for last, those are freed
 // instead. Without a layout it does not matter. transfer full. Errors: MemoryFull, MemoryHost, FdLimit, MemoryExport,

@@ -4,23 +4,52 @@
 #include "device/hostmemory.h"
 #include "gsthlcaps.h"
 #include "gsthlplacement.h"
+#include "importers/importchoice.h"
 
+#include <algorithm>
 #include <format>
 #include <utility>
 
-bool GstHlOffer::fits(const GstCaps *caps, const Terms &terms) const
+namespace {
+
+// What the kernel says to frames of this placement. A V4L2 decoder has formats of its own for each who opens it, so that
+// nothing can be learned beside it.
+hl::ImportChoice choice_for(const GstHlUpstream &importer, const std::shared_ptr<hl::Device> &device,
+                            hl::Placement placement, gsize frame_bytes)
+{
+    if (placement == hl::Placement::Host) {
+        if (auto udmabuf = hl::open_udmabuf(); !udmabuf) {
+            udmabuf.error().device = device->info().name;
+            udmabuf.error().remedy +=
+                std::format("; or \"{} io-mode=mmap\", which costs a CPU copy of each frame", importer.producer);
+            return {.refusal = std::move(udmabuf.error())};
+        }
+    }
+    const auto found = hl::identify_importer(hl::Kernel::running(), importer.node);
+    if (!found)
+        return {};
+    const auto camera = std::ranges::find(*found, hl::ImporterKind::Capture, &hl::Importer::kind);
+    if (camera == found->end())
+        return {};
+    return hl::choose_import(hl::ImportJudge(device), *camera, placement, gst_hl_allocation_bytes(frame_bytes));
+}
+
+} // namespace
+
+bool GstHlOffer::fits(const GstCaps *caps, const Terms &terms, hl::HostPages pages) const
 {
     return allocator_ && gst_caps_is_equal(caps, caps_.get()) &&
            gst_hl_allocator_device(allocator_.get()) == terms.device &&
-           gst_hl_allocator_placement(allocator_.get()) == terms.placement;
+           gst_hl_allocator_placement(allocator_.get()) == terms.placement &&
+           gst_hl_allocator_host_pages(allocator_.get()) == pages;
 }
 
-void GstHlOffer::renew(GstCaps *caps, const Terms &terms)
+void GstHlOffer::renew(GstCaps *caps, const Terms &terms, hl::HostPages pages)
 {
     const std::lock_guard lock(mutex_);
-    if (fits(caps, terms))
+    if (fits(caps, terms, pages))
         return;
-    allocator_ = gst_hl_allocator_new(terms.device, terms.placement);
+    allocator_ = gst_hl_allocator_new(terms.device, terms.placement, pages);
     gst_hl_allocator_set_strict(allocator_.get(), terms.strict);
     gst_hl_allocator_set_owner(allocator_.get(), owner_);
     caps_ = GstPtr<GstCaps>::share(caps);
@@ -34,7 +63,10 @@ bool GstHlOffer::propose(GstQuery *query, const Terms &terms)
     GstVideoInfo info;
     if (!caps || !gst_hl_video_info_from_caps(caps, &info))
         return false;
-    renew(caps, terms);
+    const auto pages = meet_importer(terms, info.size, need_pool);
+    if (!pages)
+        return false;
+    renew(caps, terms, *pages);
     auto pool = gst_hl_buffer_pool_new_shared(allocator_);
     if (auto ready = gst_hl_buffer_pool_setup(pool.get(), caps, 0, terms.min, 0, false); !ready) {
         GST_WARNING_OBJECT(owner_, "no pool to offer: %s", ready.error().details().c_str());
@@ -50,7 +82,6 @@ bool GstHlOffer::propose(GstQuery *query, const Terms &terms)
         if (need_pool)
             pool_ = pool;
     }
-    warn_importer(terms, need_pool);
     return true;
 }
 
@@ -96,38 +127,44 @@ GstHlOffer::Refusal GstHlOffer::explain() const
                                   name())};
 }
 
-void GstHlOffer::warn_importer(const Terms &terms, bool pool_wanted)
+void GstHlOffer::warn_swallowed(const GstHlUpstream &importer)
 {
-    const bool unshared = terms.placement == hl::Placement::Host && !terms.device->info().udmabuf;
-    if (importer_warned_ || (pool_wanted && !unshared))
-        return;
+    gst_hl_post_placement(owner_,
+                          {.placement = "none",
+                           .reason = "pool-swallowed",
+                           .cost = std::format("{} fills frames of a pool only, and {}", importer.producer,
+                                               swallowed(importer)),
+                           .suggestion = better_line(importer),
+                           .copies = true});
+}
+
+std::optional<hl::HostPages> GstHlOffer::meet_importer(const Terms &terms, gsize frame_bytes, bool pool_wanted)
+{
+    if (std::exchange(met_, true))
+        return suits_;
+    suits_ = hl::HostPages::Base;
     const GstHlUpstream up = upstream();
     if (!up.imports)
-        return;
-    importer_warned_ = true;
+        return suits_;
     if (!pool_wanted) {
-        gst_hl_post_placement(
-            owner_, {.placement = "none",
-                     .reason = "pool-swallowed",
-                     .cost = std::format("{} fills frames of a pool only, and {}", up.producer, swallowed(up)),
-                     .suggestion = better_line(up),
-                     .copies = true});
-        return;
+        warn_swallowed(up);
+        return suits_;
     }
-    auto udmabuf = hl::open_udmabuf();
-    if (udmabuf)
-        return; // it has come since the device was opened
-    hl::Error &missing = udmabuf.error();
-    missing.device = terms.device->info().name;
-    missing.cause = std::format("{} imports dma-bufs only, and {}", up.producer, missing.cause);
-    missing.remedy += std::format("; or \"{} io-mode=mmap\", which costs a CPU copy of each frame", up.producer);
-    handler_(owner_, missing);
+    hl::ImportChoice choice = choice_for(up, terms.device, terms.placement, frame_bytes);
+    suits_ = choice.pages;
+    if (choice.refusal) {
+        choice.refusal->cause = std::format("{} imports dma-bufs only, and {}", up.producer, choice.refusal->cause);
+        suits_.reset();
+        handler_(owner_, *choice.refusal);
+    }
+    return suits_;
 }
 
 void GstHlOffer::forget()
 {
     const std::lock_guard lock(mutex_);
-    asked_ = pool_wanted_ = importer_warned_ = false;
+    asked_ = pool_wanted_ = false;
+    met_ = false;
 }
 
 void GstHlOffer::reset()

@@ -11,6 +11,7 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 // The pool that an element offers upstream in its answer to the ALLOCATION query. Answers for the same caps share one
@@ -57,10 +58,12 @@ public:
     [[nodiscard]] hl::CopyTotals totals() const;
 
 private:
-    [[nodiscard]] bool fits(const GstCaps *caps, const Terms &terms) const;
-    void renew(GstCaps *caps, const Terms &terms);
-    // An importer that will get nothing it can import does not say why, and stops: we do, before it.
-    void warn_importer(const Terms &terms, bool pool_wanted);
+    [[nodiscard]] bool fits(const GstCaps *caps, const Terms &terms, hl::HostPages pages) const;
+    void renew(GstCaps *caps, const Terms &terms, hl::HostPages pages);
+    // Finds the pages that upstream imports, if it does; nullopt where nothing suits it. It would stop without saying
+    // why: we say it, before it.
+    [[nodiscard]] std::optional<hl::HostPages> meet_importer(const Terms &terms, gsize frame_bytes, bool pool_wanted);
+    void warn_swallowed(const GstHlUpstream &importer);
     [[nodiscard]] GstHlUpstream upstream() const;
     [[nodiscard]] std::string name() const; // what a launch line calls the owner
     // Words for a pool that was lost on the way.
@@ -70,11 +73,14 @@ private:
     GstElement *const owner_;
     const GstHlPoolErrorHandler handler_;
 
+    // The streaming thread's: upstream was met with these caps, and what came of it.
+    bool met_ = false;
+    std::optional<hl::HostPages> suits_;
+
     mutable std::mutex mutex_; // guards what follows
     GstPtr<GstHlAllocator> allocator_;
     GstPtr<GstBufferPool> pool_; // the last that was given away
     GstPtr<GstCaps> caps_; // what the allocator's memories are for
     bool asked_ = false;
     bool pool_wanted_ = false;
-    bool importer_warned_ = false; // since the caps
 };

@@ -61,6 +61,18 @@ bool set_to_import(GstElement *element)
     return false;
 }
 
+// The device node of a V4L2 element, if it has one to tell.
+std::string node_of(GstElement *element)
+{
+    GParamSpec *spec = g_object_class_find_property(G_OBJECT_GET_CLASS(element), "device");
+    if (!spec || !G_IS_PARAM_SPEC_STRING(spec))
+        return {};
+    gchar *text = nullptr;
+    g_object_get(element, "device", &text, nullptr);
+    const GCharPtr node(text);
+    return node ? node.get() : "";
+}
+
 } // namespace
 
 GstHlUpstream gst_hl_look_upstream(GstPad *sink)
@@ -74,6 +86,8 @@ GstHlUpstream gst_hl_look_upstream(GstPad *sink)
         if (factory == "tee" && out.swallower.empty())
             out.swallower = GST_OBJECT_NAME(element.get());
         out.imports = set_to_import(element.get());
+        if (out.imports)
+            out.node = node_of(element.get());
         const auto next = only_sink(element.get());
         if (!next || out.imports) {
             const GstObjectLocker lock(element.get());

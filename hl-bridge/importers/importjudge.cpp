@@ -42,6 +42,17 @@ ImportAttempt ImportJudge::attempt(ImportProbe &probe, ImportMemory memory) cons
 
 ImportFinding ImportJudge::judge(const Importer &importer, std::span<const ImportMemory> memories) const
 {
+    return ask(importer, memories, Remembered::Use);
+}
+
+ImportFinding ImportJudge::judge_anew(const Importer &importer, std::span<const ImportMemory> memories) const
+{
+    return ask(importer, memories, Remembered::Ignore);
+}
+
+ImportFinding ImportJudge::ask(const Importer &importer, std::span<const ImportMemory> memories,
+                               Remembered remembered) const
+{
     ImportFinding finding{.importer = importer};
     ImportAttempts attempts;
     const auto wanted = [&](ImportMemory memory) {
@@ -62,8 +73,7 @@ ImportFinding ImportJudge::judge(const Importer &importer, std::span<const Impor
             continue;
         }
         const std::string key = key_of(finding, memory);
-        slot = cache_.find(key);
-        if (slot)
+        if (remembered == Remembered::Use && (slot = cache_.find(key)))
             continue;
         slot = attempt(**probe, memory);
         cache_.store(key, *slot);

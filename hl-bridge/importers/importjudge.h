@@ -40,8 +40,16 @@ public:
     // Host pages are always tried, as the control that tells causes apart.
     [[nodiscard]] ImportFinding judge(const Importer &importer,
                                       std::span<const ImportMemory> memories = all_import_memories) const;
+    // The same without what is remembered, which this answer replaces.
+    [[nodiscard]] ImportFinding judge_anew(const Importer &importer, std::span<const ImportMemory> memories) const;
+    // A frame as it would be offered. Errors: the maker's.
+    [[nodiscard]] Result<ImportFrame> make(ImportMemory memory, uint64_t bytes) const { return make_(memory, bytes); }
 
 private:
+    enum class Remembered : uint8_t { Use, Ignore };
+
+    [[nodiscard]] ImportFinding ask(const Importer &importer, std::span<const ImportMemory> memories,
+                                    Remembered remembered) const;
     [[nodiscard]] std::string key_of(const ImportFinding &finding, ImportMemory memory) const;
     [[nodiscard]] ImportAttempt attempt(ImportProbe &probe, ImportMemory memory) const;
 

@@ -195,26 +195,6 @@ std::string explain(const Importer &importer, ImportMemory memory, ImportCause c
     std::unreachable();
 }
 
-// What works with any driver.
-std::string copying_line(const Importer &importer)
-{
-    switch (importer.kind) {
-    case ImporterKind::Capture:
-        return std::format("v4l2src device={} io-mode=mmap ! hlupload (one CPU copy a frame)", importer.node);
-    case ImporterKind::Output:
-        return std::format("hldownload ! v4l2sink device={} io-mode=mmap (one CPU copy a frame)", importer.node);
-    case ImporterKind::M2mOutput:
-        return "output-io-mode=mmap at the element that uses it (one CPU copy a frame)";
-    case ImporterKind::M2mCapture:
-        return "capture-io-mode=mmap at the element that uses it (one CPU copy a frame)";
-    case ImporterKind::Display:
-        return "kmssink copies such frames by CPU, without a word";
-    case ImporterKind::Render:
-        return {};
-    }
-    std::unreachable();
-}
-
 // What a user of gst-habana can do; the line that works where this memory does not.
 std::string advise(const Importer &importer, ImportMemory memory, ImportCause cause, const ImportAttempt &attempt)
 {
@@ -250,6 +230,25 @@ std::string advise(const Importer &importer, ImportMemory memory, ImportCause ca
 }
 
 } // namespace
+
+std::string copying_line(const Importer &importer)
+{
+    switch (importer.kind) {
+    case ImporterKind::Capture:
+        return std::format("v4l2src device={} io-mode=mmap ! hlupload (one CPU copy a frame)", importer.node);
+    case ImporterKind::Output:
+        return std::format("hldownload ! v4l2sink device={} io-mode=mmap (one CPU copy a frame)", importer.node);
+    case ImporterKind::M2mOutput:
+        return "output-io-mode=mmap at the element that uses it (one CPU copy a frame)";
+    case ImporterKind::M2mCapture:
+        return "capture-io-mode=mmap at the element that uses it (one CPU copy a frame)";
+    case ImporterKind::Display:
+        return "kmssink copies such frames by CPU, without a word";
+    case ImporterKind::Render:
+        return {};
+    }
+    std::unreachable();
+}
 
 bool ImportAttempt::lasting() const noexcept
 {

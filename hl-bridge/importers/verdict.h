@@ -104,6 +104,9 @@ struct ImportVerdict {
     [[nodiscard]] Error error(const Importer &importer) const;
 };
 
+// The start of a launch line that works with any driver, at the cost of a CPU copy a frame; empty where there is none.
+[[nodiscard]] std::string copying_line(const Importer &importer);
+
 // Judges one of the attempts; the others are the controls that tell causes with the same errno apart. Empty where that
 // memory was not tried.
 [[nodiscard]] std::optional<ImportVerdict> judge_import(const Importer &importer, ImportMemory memory,

@@ -128,11 +128,12 @@ TEST_F(OfferTest, UpstreamIsFollowedThroughBinsToTheProducer)
     EXPECT_FALSE(direct.imports);
 
     const GstHlUpstream bins =
-        upstream_of("( name=a v4l2src io-mode=dmabuf-import ! tee name=split ) ! ( name=b queue ) ! "
+        upstream_of("( name=a v4l2src device=/dev/video77 io-mode=dmabuf-import ! tee name=split ) ! ( name=b queue ) ! "
                     "( name=c identity name=ours )");
     EXPECT_EQ(bins.swallower, "split");
     EXPECT_EQ(bins.producer, "v4l2src");
     EXPECT_TRUE(bins.imports);
+    EXPECT_EQ(bins.node, "/dev/video77");
     EXPECT_EQ(bins.line(), "v4l2src io-mode=dmabuf-import");
 
     EXPECT_FALSE(upstream_of("v4l2src io-mode=mmap ! identity name=ours").imports);

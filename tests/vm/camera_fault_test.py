@@ -12,7 +12,8 @@ import unittest
 
 import holdings
 import vivid
-from line import Gst, Line, Said
+from cameracase import CameraCase
+from line import Gst, Line
 
 CAMERA = os.environ['HL_VM_VIVID_VMALLOC']
 UDMABUF = pathlib.Path(os.environ['HL_VM_UDMABUF'])
@@ -68,54 +69,7 @@ def udmabufs_up_to(mebibytes):
         UDMABUF_LIMIT.write_text(before, encoding='ascii')
 
 
-class CameraTest(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        with Line(line_of(source=f'device={CAMERA} io-mode=dmabuf-import num-buffers=2')) as line:  # what is loaded once and stays
-            line.play()
-            line.end()
-
-    def setUp(self):
-        gc.collect()
-        self.before = [holdings.dma_bufs(), holdings.descriptors()]
-
-    def tearDown(self):
-        gc.collect()
-        self.nothing_left()
-        self.assertEqual(holdings.descriptors(), self.before[1], 'descriptors are left')
-
-    def nothing_left(self):
-        self.assertEqual(holdings.dma_bufs(), self.before[0], 'dma-bufs are left')
-
-    def plays(self, line):
-        """The same pipeline plays from the start to its end, in our memory."""
-        line.said = Said()
-        line.element('camera').set_property('num-buffers', 10)
-        line.play()
-        self.assertTrue(line.end())
-        self.assertTrue(line.said.eos, line.said.errors)
-        self.assertEqual([one.get_string('reason') for one in line.said.placements], ['own-pool'])
-        line.stop()
-        self.nothing_left()
-
-    def fails(self, line, factory, *words):
-        self.assertTrue(line.end(), 'neither an error nor the end')
-        self.failed(line, factory, *words)
-
-    def failed(self, line, factory, *words, left=0):
-        """The line has ended in an error of this element, which has these words; at most so many dma-bufs stay, which are not ours to give back."""
-        line.stop()
-        self.assertTrue(line.said.errors, 'no error')
-        self.assertEqual(line.said.errors[0][0], factory, line.said.errors)
-        self.assertEqual(len(line.said.errors_of(factory)), 1, line.said.errors)
-        for word in words:
-            self.assertIn(word, line.said.errors_of(factory)[0])
-        gc.collect()
-        self.assertLessEqual(holdings.dma_bufs(), self.before[0] + left, 'dma-bufs are left')
-        self.before[0] = holdings.dma_bufs()
-
-
-class CameraFault(CameraTest):
+class CameraFault(CameraCase):
     def fault_in_stream(self, identity):
         line = Line(line_of())
         line.play()
@@ -260,7 +214,7 @@ class CameraFault(CameraTest):
             self.assertIn('"v4l2src io-mode=dmabuf-import ! hlinfer ! tee', told)
 
 
-class CameraRefusal(CameraTest):
+class CameraRefusal(CameraCase):
     """Comes last, by its name: v4l2src 1.26 loses its pool, with the two frames that it had taken for its queue and what they hold (gst_v4l2_buffer_pool_start gives nothing back). The other frames of
     our pool are not lost."""
 

@@ -1,0 +1,100 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Cameras whose drivers take some memory only: they get it, or the reason and the line that works. Witnesses: the kernel's pool of huge pages, and what the driver itself does with the line."""
+
+import contextlib
+import gc
+import os
+import pathlib
+import unittest
+
+from cameracase import CameraCase
+from line import Line
+
+CONTIG = os.environ['HL_VM_VIVID_CONTIG']
+VMALLOC = os.environ['HL_VM_VIVID_VMALLOC']
+HUGE = pathlib.Path('/sys/kernel/mm/hugepages/hugepages-2048kB')
+SMALL = 'video/x-raw,format=NV12,width=640,height=360'
+LARGE = 'video/x-raw,format=NV12,width=1920,height=1080'    # 3.1 MB, more than a huge page
+HLINFER = 'hlinfer name=infer model=builtin:null'
+
+
+def line_of(camera=CONTIG, caps=SMALL, element=HLINFER, mode='dmabuf-import'):
+    return f'v4l2src name=camera device={camera} io-mode={mode} num-buffers=5 ! {caps} ! {element} ! fakesink name=sink'
+
+
+def free_huge_pages():
+    return int((HUGE / 'free_hugepages').read_text(encoding='ascii'))
+
+
+@contextlib.contextmanager
+def without_huge_pages():
+    pool = HUGE / 'nr_hugepages'
+    before = pool.read_text(encoding='ascii')
+    pool.write_text('0', encoding='ascii')
+    try:
+        yield
+    finally:
+        pool.write_text(before, encoding='ascii')
+
+
+class CameraImport(CameraCase):
+    def refused(self, line, *words):
+        with Line(line) as refused:
+            refused.play()
+            self.fails(refused, refused.element('infer').get_factory().get_name(), *words)
+
+    def test_a_driver_that_needs_one_stretch_gets_huge_pages(self):
+        for element in (HLINFER, 'hlupload name=infer'):
+            free = []
+            before = free_huge_pages()
+            with self.subTest(element), Line(line_of(element=element)) as line:
+                line.each_frame(lambda _: free.append(free_huge_pages()))
+                self.plays(line)
+                self.assertEqual(len(free), 10)
+                # v4l2src has at least three frames: two that are queued and the one that came.
+                self.assertLessEqual(max(free), before - 3, 'the frames do not lie in huge pages')
+            gc.collect()
+            self.assertEqual(free_huge_pages(), before)
+
+    def test_other_drivers_get_none(self):
+        before = free_huge_pages()
+        free = []
+        with Line(line_of(VMALLOC)) as line:
+            line.each_frame(lambda _: free.append(free_huge_pages()))
+            self.plays(line)
+        self.assertEqual(set(free), {before})
+
+    def test_no_huge_pages(self):
+        with without_huge_pages():
+            self.assertEqual(free_huge_pages(), 0)
+            self.refused(line_of(), 'HL-IMP-009', 'contiguous', '0 of 0 pages are free', 'nr_hugepages', f'v4l2src device={CONTIG} io-mode=mmap')
+        with Line(line_of()) as line:
+            self.plays(line)
+
+    def test_a_frame_larger_than_a_huge_page(self):
+        for element in (HLINFER, 'hlupload name=infer'):
+            with self.subTest(element):
+                self.refused(line_of(caps=LARGE, element=element), 'HL-IMP-009', 'contiguous', 'do not fit a huge page', 'smaller size', f'v4l2src device={CONTIG} io-mode=mmap ! hlupload')
+        with Line(line_of(caps=LARGE, mode='mmap', element=f'hlupload ! {HLINFER}')) as line:    # the line that the error names
+            line.play()
+            self.assertTrue(line.end() and line.said.eos, line.said.errors)
+
+    def test_device_memory_of_the_simulator(self):
+        caps = 'video/x-raw(memory:DMABuf),format=DMA_DRM,drm-format=NV12,width=640,height=360'
+        self.refused(line_of(VMALLOC, caps, HLINFER + ' memory=device'), 'HL-IMP-011', "simulator's device memory is no dma-buf", 'memory=host')
+
+    def test_a_camera_that_somebody_else_uses_is_not_judged(self):
+        with Line(line_of()) as first, Line(line_of()) as second:
+            first.element('camera').set_property('num-buffers', -1)
+            first.play()
+            self.assertTrue(first.wait_frames(2), first.said.errors)
+            second.play()
+            self.assertTrue(second.end())
+            second.stop()
+            self.assertEqual([factory for factory, _, _ in second.said.errors if factory != 'v4l2src'], [])
+            self.assertTrue(first.wait_frames(2), first.said.errors)
+
+
+if __name__ == '__main__':
+    unittest.main(verbosity=2)
