@@ -9,6 +9,7 @@ enum Property : guint {
     PROP_MODEL_INFO,
     PROP_DEVICE,
     PROP_MEMORY,
+    PROP_PLANES,
     PROP_ZERO_COPY,
     PROP_COMPUTE,
     PROP_IN_FLIGHT,
@@ -47,11 +48,12 @@ void gst_hl_infer_install_properties(GObjectClass *klass)
     constexpr auto ready = static_cast<GParamFlags>(flags | GST_PARAM_MUTABLE_READY);
     constexpr auto playing = static_cast<GParamFlags>(flags | GST_PARAM_MUTABLE_PLAYING);
     const GstHlInferSettings defaults;
-    for (const GType type : {GST_TYPE_HL_MEMORY_MODE, GST_TYPE_HL_ZERO_COPY, compute_type()})
+    for (const GType type : {GST_TYPE_HL_MEMORY_MODE, GST_TYPE_HL_PLANES, GST_TYPE_HL_ZERO_COPY, compute_type()})
         gst_type_mark_as_plugin_api(type, static_cast<GstPluginAPIFlags>(0));
     install(klass, PROP_MODEL,
             g_param_spec_string("model", "Model",
-                                "The network: a path to an .onnx file, or builtin:demo or builtin:null", nullptr, ready));
+                                "The network: a path to an .onnx file, or builtin:demo or builtin:null", nullptr,
+                                ready));
     install(klass, PROP_MODEL_INFO,
             g_param_spec_string("model-info", "Model description",
                                 "Path of the .modelinfo file (unset: the model's path with .modelinfo appended)",
@@ -63,6 +65,9 @@ void gst_hl_infer_install_properties(GObjectClass *klass)
     install(klass, PROP_MEMORY,
             g_param_spec_enum("memory", "Memory", "Placement of the buffer pool that is offered upstream",
                               GST_TYPE_HL_MEMORY_MODE, defaults.memory, ready));
+    install(klass, PROP_PLANES,
+            g_param_spec_enum("planes", "Planes", "Dma-bufs per frame of the pool that is offered upstream",
+                              GST_TYPE_HL_PLANES, defaults.planes, ready));
     install(klass, PROP_ZERO_COPY,
             g_param_spec_enum("zero-copy", "Zero copy", "What to do where a frame needs a copy by the CPU",
                               GST_TYPE_HL_ZERO_COPY, defaults.zero_copy, ready));
@@ -107,6 +112,9 @@ bool gst_hl_infer_settings_set(GstHlInferSettings &settings, guint id, const GVa
     case PROP_MEMORY:
         settings.memory = static_cast<GstHlMemoryMode>(g_value_get_enum(value));
         return true;
+    case PROP_PLANES:
+        settings.planes = static_cast<GstHlPlanes>(g_value_get_enum(value));
+        return true;
     case PROP_ZERO_COPY:
         settings.zero_copy = static_cast<GstHlZeroCopy>(g_value_get_enum(value));
         return true;
@@ -145,6 +153,9 @@ bool gst_hl_infer_settings_get(const GstHlInferSettings &settings, guint id, GVa
         return true;
     case PROP_MEMORY:
         g_value_set_enum(value, settings.memory);
+        return true;
+    case PROP_PLANES:
+        g_value_set_enum(value, settings.planes);
         return true;
     case PROP_ZERO_COPY:
         g_value_set_enum(value, settings.zero_copy);

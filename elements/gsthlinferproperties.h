@@ -15,6 +15,7 @@ struct GstHlInferSettings {
     std::string model_info;
     std::string device;
     GstHlMemoryMode memory = GST_HL_MEMORY_AUTO;
+    GstHlPlanes planes = GST_HL_PLANES_SINGLE;
     GstHlZeroCopy zero_copy = GST_HL_ZERO_COPY_AUTO;
     GstHlInferCompute compute = GST_HL_INFER_COMPUTE_AUTO;
     guint in_flight = 0;

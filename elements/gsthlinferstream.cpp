@@ -272,6 +272,7 @@ bool GstHlInferStream::propose_allocation(GstQuery *query, GstPad *src)
         GstHlInferQueue::most_frames(scheduler_->in_flight_limit()) + 1 + std::max(1u, downstream.min_buffers);
     if (!offer_->propose(query, {.device = device_,
                                  .placement = placement,
+                                 .planes = settings_.planes,
                                  .min = min,
                                  .strict = settings_.zero_copy == GST_HL_ZERO_COPY_REQUIRE}))
         return false;

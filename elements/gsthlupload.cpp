@@ -48,14 +48,19 @@
 
 namespace {
 
-enum { PROP_0, PROP_MEMORY };
+enum { PROP_0, PROP_MEMORY, PROP_PLANES };
+
+struct Settings {
+    GstHlMemoryMode memory = GST_HL_MEMORY_AUTO;
+    GstHlPlanes planes = GST_HL_PLANES_SINGLE;
+};
 
 } // namespace
 
 struct GstHlUploadPrivate {
     explicit GstHlUploadPrivate(GstElement *self);
 
-    GstHlMemoryMode memory = GST_HL_MEMORY_AUTO; // guarded by the object lock
+    Settings settings; // guarded by the object lock
 
     std::atomic<bool> offer_failed = false; // and was told on the bus, since the caps
     GstHlOffer offer;
@@ -82,10 +87,10 @@ GST_ELEMENT_REGISTER_DEFINE(hlupload, "hlupload", GST_RANK_NONE, GST_TYPE_HL_UPL
 
 namespace {
 
-GstHlMemoryMode memory_mode(GstHlUpload *self)
+Settings settings_of(GstHlUpload *self)
 {
     const GstObjectLocker lock(self);
-    return self->priv->memory;
+    return self->priv->settings;
 }
 
 void set_output(GstHlUpload *self, GstPtr<GstBufferPool> pool)
@@ -232,20 +237,33 @@ GstHlUploadPrivate::GstHlUploadPrivate(GstElement *self) : offer(self, report_of
 
 static void gst_hl_upload_set_property(GObject *object, guint id, const GValue *value, GParamSpec *spec)
 {
-    if (id != PROP_MEMORY) {
-        G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
-        return;
-    }
+    Settings &settings = GST_HL_UPLOAD(object)->priv->settings;
     const GstObjectLocker lock(object);
-    GST_HL_UPLOAD(object)->priv->memory = static_cast<GstHlMemoryMode>(g_value_get_enum(value));
+    switch (id) {
+    case PROP_MEMORY:
+        settings.memory = static_cast<GstHlMemoryMode>(g_value_get_enum(value));
+        break;
+    case PROP_PLANES:
+        settings.planes = static_cast<GstHlPlanes>(g_value_get_enum(value));
+        break;
+    default:
+        G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
+    }
 }
 
 static void gst_hl_upload_get_property(GObject *object, guint id, GValue *value, GParamSpec *spec)
 {
-    if (id == PROP_MEMORY)
-        g_value_set_enum(value, memory_mode(GST_HL_UPLOAD(object)));
-    else
+    const Settings settings = settings_of(GST_HL_UPLOAD(object));
+    switch (id) {
+    case PROP_MEMORY:
+        g_value_set_enum(value, settings.memory);
+        break;
+    case PROP_PLANES:
+        g_value_set_enum(value, settings.planes);
+        break;
+    default:
         G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
+    }
 }
 
 static GstCaps *gst_hl_upload_transform_caps(GstBaseTransform *, GstPadDirection direction, GstCaps *caps,
@@ -274,9 +292,11 @@ static gboolean gst_hl_upload_propose_allocation(GstBaseTransform *trans, GstQue
 {
     GstHlUpload *self = GST_HL_UPLOAD(trans);
     GstHlTransform *base = GST_HL_TRANSFORM(trans);
+    const Settings settings = settings_of(self);
     if (!gst_hl_transform_device(base) ||
         !self->priv->offer.propose(query, {.device = gst_hl_transform_device(base),
-                                           .placement = gst_hl_memory_mode_placement(memory_mode(self)),
+                                           .placement = gst_hl_memory_mode_placement(settings.memory),
+                                           .planes = settings.planes,
                                            .strict = gst_hl_transform_copies_refused(base)}))
         return FALSE;
     gst_query_add_allocation_meta(query, GST_VIDEO_META_API_TYPE, nullptr);
@@ -371,6 +391,11 @@ static void gst_hl_upload_class_init(GstHlUploadClass *klass)
     g_object_class_install_property(object_class, PROP_MEMORY,
                                     g_param_spec_enum("memory", "Memory", "Which pool is offered upstream",
                                                       GST_TYPE_HL_MEMORY_MODE, GST_HL_MEMORY_AUTO, flags));
+    g_object_class_install_property(object_class, PROP_PLANES,
+                                    g_param_spec_enum("planes", "Planes",
+                                                      "Dma-bufs per frame of the pool that is offered upstream",
+                                                      GST_TYPE_HL_PLANES, GST_HL_PLANES_SINGLE, flags));
+    gst_type_mark_as_plugin_api(GST_TYPE_HL_PLANES, static_cast<GstPluginAPIFlags>(0));
     gst_type_mark_as_plugin_api(GST_TYPE_HL_MEMORY_MODE, static_cast<GstPluginAPIFlags>(0));
 
     GstElementClass *element_class = GST_ELEMENT_CLASS(klass);

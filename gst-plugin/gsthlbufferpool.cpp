@@ -26,6 +26,7 @@ struct GstHlBufferPoolPrivate {
 
     GWeakRef owner; // of an offered pool
     GstHlPoolErrorHandler handler = nullptr;
+    std::function<hl::Status()> start_check;
 };
 
 struct _GstHlBufferPool {
@@ -243,11 +244,17 @@ static GstFlowReturn gst_hl_buffer_pool_acquire_buffer(GstBufferPool *pool, GstB
 // An offered pool starts also where its first frames cannot be had: its owner has told why and takes no frame any more.
 static gboolean gst_hl_buffer_pool_start(GstBufferPool *pool)
 {
+    GstHlBufferPool *self = GST_HL_BUFFER_POOL(pool);
+    if (self->priv->start_check)
+        if (auto fits = self->priv->start_check(); !fits) {
+            keep_error(self, std::move(fits.error()));
+            (void)tell_owner(self);
+        }
     if (GST_BUFFER_POOL_CLASS(gst_hl_buffer_pool_parent_class)->start(pool))
         return TRUE;
     // GstBufferPool 1.26 keeps, and in the end leaks, the frames it had allocated before the failure.
     (void)GST_BUFFER_POOL_GET_CLASS(pool)->stop(pool);
-    return tell_owner(GST_HL_BUFFER_POOL(pool));
+    return tell_owner(self);
 }
 
 static gboolean gst_hl_buffer_pool_stop(GstBufferPool *pool)
@@ -315,6 +322,11 @@ void gst_hl_buffer_pool_set_error_handler(GstHlBufferPool *self, GstElement *own
 {
     g_weak_ref_set(&self->priv->owner, owner);
     self->priv->handler = handler;
+}
+
+void gst_hl_buffer_pool_set_start_check(GstHlBufferPool *self, std::function<hl::Status()> check)
+{
+    self->priv->start_check = std::move(check);
 }
 
 std::optional<hl::Error> gst_hl_buffer_pool_take_error(GstHlBufferPool *self)

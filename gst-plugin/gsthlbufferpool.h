@@ -10,6 +10,7 @@
 #include <gst/gst.h>
 #include <gst/video/video.h>
 
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -36,6 +37,10 @@ G_DECLARE_FINAL_TYPE(GstHlBufferPool, gst_hl_buffer_pool, GST, HL_BUFFER_POOL, G
 // message of its own, which could only say that a buffer was refused. Call before the pool is offered.
 using GstHlPoolErrorHandler = void (*)(GstElement *owner, const hl::Error &error);
 void gst_hl_buffer_pool_set_error_handler(GstHlBufferPool *self, GstElement *owner, GstHlPoolErrorHandler handler);
+
+// Asked when the pool starts, on the thread that starts it; what it finds wrong is told to the handler. Call before the
+// pool is offered.
+void gst_hl_buffer_pool_set_start_check(GstHlBufferPool *self, std::function<hl::Status()> check);
 
 // Stops `pool` and frees what lies in it, also while some of its frames are out: GstBufferPool would keep all of them
 // until the last has come back.

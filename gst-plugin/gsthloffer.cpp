@@ -5,6 +5,7 @@
 #include "gsthlcaps.h"
 #include "gsthlplacement.h"
 #include "importers/importchoice.h"
+#include "importers/importprobe.h"
 
 #include <algorithm>
 #include <format>
@@ -32,6 +33,25 @@ hl::ImportChoice choice_for(const GstHlUpstream &importer, const std::shared_ptr
     if (camera == found->end())
         return {};
     return hl::choose_import(hl::ImportJudge(device), *camera, placement, gst_hl_allocation_bytes(frame_bytes));
+}
+
+// Whether the driver of a camera writes frames of so many dma-bufs. Known once its format is set, which v4l2src does
+// after it asked for a pool and before it starts the pool (gstv4l2src.c gst_v4l2src_decide_allocation).
+hl::Status check_planes(const std::string &node, size_t dmabufs)
+{
+    hl::Kernel &kernel = hl::Kernel::running();
+    const auto queues = hl::identify_importer(kernel, node);
+    if (!queues || queues->front().kind != hl::ImporterKind::Capture)
+        return {};
+    const auto probe = hl::ImportProbe::open(kernel, queues->front());
+    if (!probe || (*probe)->format().plane_bytes.size() == dmabufs)
+        return {};
+    const hl::ImportFormat &format = (*probe)->format();
+    return hl::fail(hl::ErrorCode::ImportFormat, "start pool",
+                    std::format("the driver of {} writes a frame ({}) to {} dma-bufs, and the frames it is offered "
+                                "have {}",
+                                node, format.text, format.plane_bytes.size(), dmabufs),
+                    dmabufs == 1 ? "set planes=multi" : "set planes=single", 0, node);
 }
 
 } // namespace
@@ -63,16 +83,21 @@ bool GstHlOffer::propose(GstQuery *query, const Terms &terms)
     GstVideoInfo info;
     if (!caps || !gst_hl_video_info_from_caps(caps, &info))
         return false;
-    const auto pages = meet_importer(terms, info.size, need_pool);
+    const size_t dmabufs = terms.planes == GST_HL_PLANES_MULTI ? GST_VIDEO_INFO_N_PLANES(&info) : 1;
+    // The first plane is the largest.
+    const auto pages = meet_importer(terms, dmabufs > 1 ? GST_VIDEO_INFO_PLANE_OFFSET(&info, 1) : info.size, need_pool);
     if (!pages)
         return false;
     renew(caps, terms, *pages);
-    auto pool = gst_hl_buffer_pool_new_shared(allocator_);
+    auto pool = gst_hl_buffer_pool_new_shared(allocator_, terms.planes);
     if (auto ready = gst_hl_buffer_pool_setup(pool.get(), caps, 0, terms.min, 0, false); !ready) {
         GST_WARNING_OBJECT(owner_, "no pool to offer: %s", ready.error().details().c_str());
         return false;
     }
     gst_hl_buffer_pool_set_error_handler(GST_HL_BUFFER_POOL(pool.get()), owner_, handler_);
+    if (!camera_.empty())
+        gst_hl_buffer_pool_set_start_check(GST_HL_BUFFER_POOL(pool.get()),
+                                           [node = camera_, dmabufs] { return check_planes(node, dmabufs); });
     gst_query_add_allocation_param(query, GST_ALLOCATOR(allocator_.get()), nullptr);
     gst_query_add_allocation_pool(query, need_pool ? pool.get() : nullptr, static_cast<guint>(info.size), terms.min, 0);
     {
@@ -138,11 +163,12 @@ void GstHlOffer::warn_swallowed(const GstHlUpstream &importer)
                            .copies = true});
 }
 
-std::optional<hl::HostPages> GstHlOffer::meet_importer(const Terms &terms, gsize frame_bytes, bool pool_wanted)
+std::optional<hl::HostPages> GstHlOffer::meet_importer(const Terms &terms, gsize memory_bytes, bool pool_wanted)
 {
     if (std::exchange(met_, true))
         return suits_;
     suits_ = hl::HostPages::Base;
+    camera_.clear();
     const GstHlUpstream up = upstream();
     if (!up.imports)
         return suits_;
@@ -150,7 +176,8 @@ std::optional<hl::HostPages> GstHlOffer::meet_importer(const Terms &terms, gsize
         warn_swallowed(up);
         return suits_;
     }
-    hl::ImportChoice choice = choice_for(up, terms.device, terms.placement, frame_bytes);
+    camera_ = up.node;
+    hl::ImportChoice choice = choice_for(up, terms.device, terms.placement, memory_bytes);
     suits_ = choice.pages;
     if (choice.refusal) {
         choice.refusal->cause = std::format("{} imports dma-bufs only, and {}", up.producer, choice.refusal->cause);

@@ -22,6 +22,7 @@ public:
     struct Terms {
         std::shared_ptr<hl::Device> device;
         hl::Placement placement = hl::Placement::Host;
+        GstHlPlanes planes = GST_HL_PLANES_SINGLE;
         guint min = 0;       // buffers
         bool strict = false; // CPU maps of device frames are refused
     };
@@ -62,7 +63,7 @@ private:
     void renew(GstCaps *caps, const Terms &terms, hl::HostPages pages);
     // Finds the pages that upstream imports, if it does; nullopt where nothing suits it. It would stop without saying
     // why: we say it, before it.
-    [[nodiscard]] std::optional<hl::HostPages> meet_importer(const Terms &terms, gsize frame_bytes, bool pool_wanted);
+    [[nodiscard]] std::optional<hl::HostPages> meet_importer(const Terms &terms, gsize memory_bytes, bool pool_wanted);
     void warn_swallowed(const GstHlUpstream &importer);
     [[nodiscard]] GstHlUpstream upstream() const;
     [[nodiscard]] std::string name() const; // what a launch line calls the owner
@@ -76,6 +77,7 @@ private:
     // The streaming thread's: upstream was met with these caps, and what came of it.
     bool met_ = false;
     std::optional<hl::HostPages> suits_;
+    std::string camera_; // the node of an upstream that imports
 
     mutable std::mutex mutex_; // guards what follows
     GstPtr<GstHlAllocator> allocator_;

@@ -6,7 +6,9 @@
 #include "gsthlbufferpool.h"
 
 #include <gst/allocators/gstdmabuf.h>
+#include <gst/analytics/analytics.h>
 
+#include <format>
 #include <set>
 #include <utility>
 
@@ -137,32 +139,84 @@ TEST_F(PlanesTest, PaddingBeforeThePictureIsRefused)
     EXPECT_TRUE(takes(0, 0, 2));
 }
 
-TEST(PlanesFaultTest, AFailureInTheMiddleOfAFrameLeavesNothing)
+// A pool whose frames the camera cannot fill starts nevertheless: its owner has said why, and better than the camera.
+TEST_F(PlanesTest, WhatTheCheckAtTheStartFindsIsToldToTheOwner)
 {
-    const Setenv faults("HL_SIM_FAULTS", "alloc:2=ENOMEM");
-    const auto device = open_sim();
-    const auto from = gst_hl_buffer_pool_new(device, hl::Placement::Device, GST_HL_PLANES_MULTI);
+    static std::vector<hl::ErrorCode> told;
+    const auto owner = GstPtr<GstElement>::sink(gst_element_factory_make("identity", nullptr));
+    const auto from = gst_hl_buffer_pool_new(device_, hl::Placement::Host);
+    auto *self = GST_HL_BUFFER_POOL(from.get());
+    gst_hl_buffer_pool_set_error_handler(self, owner.get(),
+                                         [](GstElement *, const hl::Error &error) { told.push_back(error.code); });
+    gst_hl_buffer_pool_set_start_check(
+        self, [] { return hl::Status(hl::fail(hl::ErrorCode::ImportFormat, "check", "wrong number of dma-bufs")); });
     const auto caps = caps_of(system_caps("NV12", 64, 32));
-    const auto refused = gst_hl_buffer_pool_setup(from.get(), caps.get(), 0, 1, 0, true);
-    ASSERT_FALSE(refused.has_value());
-    EXPECT_EQ(refused.error().code, hl::ErrorCode::MemoryFull);
-    EXPECT_EQ(device->usage().device_bytes, 0u);
-    EXPECT_EQ(device->usage().exports_open, 0u);
+    ASSERT_TRUE(gst_hl_buffer_pool_setup(from.get(), caps.get(), 0, 1, 0, false).has_value());
+    EXPECT_TRUE(told.empty());
+    EXPECT_TRUE(gst_buffer_pool_set_active(from.get(), TRUE));
+    EXPECT_EQ(told, std::vector{hl::ErrorCode::ImportFormat});
+    EXPECT_TRUE(gst_buffer_pool_set_active(from.get(), FALSE));
 }
 
-TEST_F(PlanesTest, HostFramesGoUpByOneDma)
+TEST_F(PlanesTest, HluploadOffersThemAndBringsThemUpByOneDma)
 {
     for (const std::string &format : all_formats()) {
         const std::string caps = system_caps(format, 61, 31);
-        Harness h("hlupload device=sim zero-copy=require");
+        Harness h("hlupload device=sim planes=multi zero-copy=require");
         h.src_caps(caps);
-        const auto in = frame(caps);
+        const auto from = h.offered(caps);
+        const auto in = frame_of(from);
         const Picture what = picture(caps, 1);
         fill(in.get(), caps, what);
         ASSERT_EQ(h.push(in), GST_FLOW_OK);
         EXPECT_EQ(device_picture(*device_, h.pull().get(), caps), what) << caps;
         EXPECT_EQ(h.stat("uploads"), 1u);
         EXPECT_EQ(h.stat("cpu-copies"), 0u);
+        const Messages messages = h.messages();
+        ASSERT_EQ(messages.placements().size(), 1u);
+        EXPECT_STREQ(gst_structure_get_string(messages.placements()[0], "reason"), "own-pool");
+        gst_buffer_pool_set_active(from.get(), FALSE);
+    }
+}
+
+// The model sees the same picture in one memory and in several, and nothing is copied for it.
+TEST_F(PlanesTest, HlinferOffersThemAndReadsThemInPlace)
+{
+    const std::string caps = system_caps("NV12", 320, 240);
+    std::vector<Bytes> tensors;
+    for (const char *planes : {"single", "multi"}) {
+        Harness h((std::string("hlinfer device=sim model=builtin:demo zero-copy=require planes=") + planes).c_str());
+        h.src_caps(caps);
+        const auto from = h.offered(caps);
+        const auto in = frame_of(from);
+        if (tensors.empty())
+            paint_buffer(in.get(), caps, picture(caps, 4));
+        else
+            fill(in.get(), caps, picture(caps, 4));
+        const auto identity = inodes(in);
+        ASSERT_EQ(h.push(in), GST_FLOW_OK);
+        const auto out = GstPtr<GstBuffer>::adopt(gst_harness_pull(h.get()));
+        EXPECT_EQ(inodes(out), identity);
+        const GstTensorMeta *meta = gst_buffer_get_tensor_meta(out.get());
+        ASSERT_NE(meta, nullptr);
+        const GstBufferMap map(gst_tensor_meta_get(const_cast<GstTensorMeta *>(meta), 0)->data, GST_MAP_READ);
+        tensors.emplace_back(map.data(), map.data() + map.size());
+        for (const char *counter : {"cpu-copies", "uploads", "read-backs"})
+            EXPECT_EQ(h.stat(counter), 0u) << counter;
+        gst_buffer_pool_set_active(from.get(), FALSE);
+    }
+    EXPECT_FALSE(tensors[0].empty());
+    EXPECT_EQ(tensors[0], tensors[1]);
+}
+
+TEST_F(PlanesTest, AProducerThatMapsPlaneByPlaneFillsThem)
+{
+    for (const char *element : {"hlupload", "hlinfer model=builtin:demo"}) {
+        Messages messages;
+        Pipeline pipeline(std::format("videotestsrc num-buffers=10 ! video/x-raw,format=I420,width=62,height=31 ! {} "
+                                      "device=sim planes=multi zero-copy=require ! fakesink",
+                                      element));
+        EXPECT_TRUE(pipeline.run(messages)) << element;
     }
 }
 

@@ -371,4 +371,16 @@ TEST(PoolFaultTest, FullDeviceIsAnErrorWithItsCode)
     EXPECT_EQ(device->usage().device_bytes, 0u) << "the first frame leaked";
 }
 
+TEST(PoolFaultTest, AFailureInTheMiddleOfAFrameLeavesNothing)
+{
+    const Setenv faults("HL_SIM_FAULTS", "alloc:2=ENOMEM");
+    const auto device = open_sim();
+    const auto pool = gst_hl_buffer_pool_new(device, hl::Placement::Device, GST_HL_PLANES_MULTI);
+    const auto refused = gst_hl_buffer_pool_setup(pool.get(), system_caps("NV12", 64, 32).get(), 0, 1, 0, true);
+    ASSERT_FALSE(refused.has_value());
+    EXPECT_EQ(refused.error().code, hl::ErrorCode::MemoryFull);
+    EXPECT_EQ(device->usage().device_bytes, 0u) << "the first plane leaked";
+    EXPECT_EQ(device->usage().exports_open, 0u);
+}
+
 } // namespace
