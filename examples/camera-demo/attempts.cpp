@@ -64,6 +64,8 @@ std::vector<Attempt> attempts(const Options &options, const std::optional<Camera
     return {
         {.what = "the camera's driver writes into our memory",
          .line = line(source + " io-mode=dmabuf-import", "zero-copy=require")},
+        {.what = "the camera's driver writes into our memory, each plane by itself",
+         .line = line(source + " io-mode=dmabuf-import", "planes=multi zero-copy=require")},
         {.what = "the camera's own memory, and a copy of each frame", .line = line(source + " io-mode=mmap", "")},
     };
 }

@@ -3,7 +3,10 @@
 """A camera whose driver writes each plane to a buffer of its own imports the frames of planes=multi, and who sets the wrong kind is told the right one. Witnesses: the kernel's list of dma-bufs has
 every plane by inode, and every pixel is that of a capture into the driver's own memory."""
 
+import json
 import os
+import pathlib
+import subprocess
 import unittest
 
 from tracedline import GstAllocators, TracedLine
@@ -95,6 +98,14 @@ class CameraPlanes(unittest.TestCase):
                     with TracedLine(f'{camera(variable, system_caps("NV12"))} ! {rest.format(wrong)} ! fakesink name=sink') as line:
                         pass
                     self.assertRegex(line.error or '', rf'(?s)^{rest.split()[0]}: HL-IMP-010: .*{os.environ[variable]}.*{fourcc} 320x180.*planes={right}')
+
+    def test_the_demo_finds_out_by_itself(self):
+        demo = pathlib.Path(os.environ['HL_BUILD_DIR']) / 'examples' / 'camera-demo' / 'camera-demo'
+        done = subprocess.run([demo, '--camera', os.environ[MULTI], '--frames', '5', '--json'], capture_output=True, text=True, timeout=100, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        report = json.loads(done.stdout.splitlines()[-1])
+        self.assertIn('each plane by itself', report['how'], done.stderr)
+        self.assertEqual({hop['element']: hop['cpu-copies'] for hop in report['hops'] if hop['cpu-copies']}, {})
 
 
 if __name__ == '__main__':
