@@ -61,6 +61,17 @@ class Display(unittest.TestCase):
             with self.subTest(pixels):
                 self.assertEqual(self.shown(picture(pixels) + ' ! hlupload ! hldownload', self.vkms, pixels), stock(pixels))
 
+    # vkms reads all planes from the first memory of a frame (vkms_formats.c packed_pixels_addr), so its checksum is of no use here.
+    def test_frames_with_a_dma_buf_for_each_plane_are_imported_plane_by_plane(self):
+        for pixels, planes in (('NV12', 2), ('I420', 3)):
+            with self.subTest(pixels), TracedLine(f'{picture(pixels)} ! hlinfer model=builtin:null planes=multi zero-copy=require ! hldownload ! {display(self.vkms)}') as line:
+                self.assertIsNone(line.error)
+                self.assertEqual(self.vkms.scanned_out(), (FOURCCS[pixels], {'yes'}))
+                attached = kernelwitness.imported_by(self.vkms.device)
+                self.assertLessEqual(line.inodes, attached)
+                self.assertEqual(len(attached), planes * len(line.inodes))
+            self.assertEqual(line.cpu_copies(), {})
+
     def test_dmabuf_caps_give_the_same_picture(self):
         text = picture('BGRx') + ' ! hlupload ! hldownload ! video/x-raw(memory:DMABuf),format=DMA_DRM,drm-format=XR24'
         self.assertEqual(self.shown(text, self.vkms, 'BGRx'), stock('BGRx'))
