@@ -31,6 +31,7 @@
 #include "gsthlcounted.h"
 #include "gsthldevice.h"
 #include "gsthlerror.h"
+#include "gsthlimportprobe.h"
 #include "gsthlinferproperties.h"
 #include "gsthlinferstream.h"
 
@@ -130,6 +131,21 @@ static bool gst_hl_infer_open(GstHlInfer *self)
     if (!status)
         gst_hl_post_error(GST_ELEMENT_CAST(self), status.error());
     return status.has_value();
+}
+
+static bool gst_hl_infer_probe_importer(GstHlInfer *self)
+{
+    const std::string node = gst_hl_infer_settings(self).import_probe;
+    hl::Result<bool> imported = false;
+    if (!node.empty())
+        imported = gst_hl_probe_importer(GST_ELEMENT_CAST(self), node, gst_hl_device_get(self->priv->device.get()));
+    if (!imported) {
+        gst_hl_post_error(GST_ELEMENT_CAST(self), imported.error());
+        return false;
+    }
+    const GstObjectLocker lock(self);
+    self->priv->settings.device_imported = *imported;
+    return true;
 }
 
 // A network whose images are prepared by the CPU runs so on the simulator alone.
@@ -454,8 +470,10 @@ static GstStateChangeReturn gst_hl_infer_change_state(GstElement *element, GstSt
     auto *const self = GST_HL_INFER(element);
     switch (transition) {
     case GST_STATE_CHANGE_NULL_TO_READY:
-        if (!gst_hl_infer_open(self))
+        if (!gst_hl_infer_open(self) || !gst_hl_infer_probe_importer(self)) {
+            self->priv->device.reset();
             return GST_STATE_CHANGE_FAILURE;
+        }
         break;
     case GST_STATE_CHANGE_READY_TO_PAUSED:
         if (!gst_hl_infer_start(self))

@@ -16,6 +16,7 @@ enum Property : guint {
     PROP_COMPUTE_THREADS,
     PROP_INTERVAL,
     PROP_TIMEOUT,
+    PROP_IMPORT_PROBE,
 };
 
 GType compute_type()
@@ -90,6 +91,7 @@ void gst_hl_infer_install_properties(GObjectClass *klass)
             g_param_spec_uint64("timeout", "Timeout",
                                 "Nanoseconds after which a request that did not finish is an error (0: never)", 0,
                                 24 * 3600 * GST_SECOND, defaults.timeout, ready));
+    install(klass, PROP_IMPORT_PROBE, gst_hl_import_probe_spec());
     install(klass, gst_hl_infer_stats_property,
             g_param_spec_boxed("stats", "Statistics",
                                "Rate, latencies (ns), copies, placement and layout since the element left READY",
@@ -133,6 +135,9 @@ bool gst_hl_infer_settings_set(GstHlInferSettings &settings, guint id, const GVa
     case PROP_TIMEOUT:
         settings.timeout = g_value_get_uint64(value);
         return true;
+    case PROP_IMPORT_PROBE:
+        settings.import_probe = string_of(value);
+        return true;
     default:
         return false;
     }
@@ -174,6 +179,9 @@ bool gst_hl_infer_settings_get(const GstHlInferSettings &settings, guint id, GVa
         return true;
     case PROP_TIMEOUT:
         g_value_set_uint64(value, settings.timeout);
+        return true;
+    case PROP_IMPORT_PROBE:
+        text(settings.import_probe);
         return true;
     default:
         return false;

@@ -22,6 +22,8 @@ struct GstHlInferSettings {
     guint compute_threads = 0;
     guint interval = 0;
     guint64 timeout = 10 * GST_SECOND;
+    std::string import_probe;
+    bool device_imported = false; // no property: what import-probe has shown
 };
 
 // Installs the properties that mirror GstHlInferSettings, and the read-only "stats" (property id

@@ -266,7 +266,8 @@ bool GstHlInferStream::propose_allocation(GstQuery *query, GstPad *src)
     const GstHlDownstream downstream = gst_hl_ask_downstream(src, caps);
     // Memory that cannot be mapped never travels under system-memory caps.
     const hl::Placement placement =
-        gst_hl_caps_are_dmabuf(caps) ? gst_hl_memory_mode_placement(settings_.memory) : hl::Placement::Host;
+        gst_hl_caps_are_dmabuf(caps) ? gst_hl_memory_mode_placement(settings_.memory, settings_.device_imported)
+                                     : hl::Placement::Host;
     // Upstream fills one frame while we hold a full queue, and those behind us theirs.
     const guint min =
         GstHlInferQueue::most_frames(scheduler_->in_flight_limit()) + 1 + std::max(1u, downstream.min_buffers);

@@ -34,6 +34,7 @@
 #include "gsthlcaps.h"
 #include "gsthlerror.h"
 #include "gsthlframe.h"
+#include "gsthlimportprobe.h"
 #include "gsthloffer.h"
 #include "gsthlplacement.h"
 #include "gsthlproperties.h"
@@ -44,15 +45,18 @@
 #include <format>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <utility>
 
 namespace {
 
-enum { PROP_0, PROP_MEMORY, PROP_PLANES };
+enum { PROP_0, PROP_MEMORY, PROP_PLANES, PROP_IMPORT_PROBE };
 
 struct Settings {
     GstHlMemoryMode memory = GST_HL_MEMORY_AUTO;
     GstHlPlanes planes = GST_HL_PLANES_SINGLE;
+    std::string import_probe;
+    bool device_imported = false; // no property: what import-probe has shown
 };
 
 } // namespace
@@ -246,6 +250,11 @@ static void gst_hl_upload_set_property(GObject *object, guint id, const GValue *
     case PROP_PLANES:
         settings.planes = static_cast<GstHlPlanes>(g_value_get_enum(value));
         break;
+    case PROP_IMPORT_PROBE: {
+        const gchar *const node = g_value_get_string(value);
+        settings.import_probe = node ? node : "";
+        break;
+    }
     default:
         G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
     }
@@ -261,9 +270,39 @@ static void gst_hl_upload_get_property(GObject *object, guint id, GValue *value,
     case PROP_PLANES:
         g_value_set_enum(value, settings.planes);
         break;
+    case PROP_IMPORT_PROBE:
+        g_value_set_string(value, settings.import_probe.empty() ? nullptr : settings.import_probe.c_str());
+        break;
     default:
         G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
     }
+}
+
+static bool gst_hl_upload_probe_importer(GstHlUpload *self)
+{
+    const std::string node = settings_of(self).import_probe;
+    hl::Result<bool> imported = false;
+    if (!node.empty())
+        imported = gst_hl_probe_importer(GST_ELEMENT(self), node, gst_hl_transform_device(GST_HL_TRANSFORM(self)));
+    if (!imported) {
+        gst_hl_post_error(GST_ELEMENT(self), imported.error());
+        return false;
+    }
+    const GstObjectLocker lock(self);
+    self->priv->settings.device_imported = *imported;
+    return true;
+}
+
+static GstStateChangeReturn gst_hl_upload_change_state(GstElement *element, GstStateChange transition)
+{
+    GstElementClass *const parent = GST_ELEMENT_CLASS(gst_hl_upload_parent_class);
+    const GstStateChangeReturn result = parent->change_state(element, transition);
+    // The device is open from here on.
+    if (transition != GST_STATE_CHANGE_NULL_TO_READY || result == GST_STATE_CHANGE_FAILURE ||
+        gst_hl_upload_probe_importer(GST_HL_UPLOAD(element)))
+        return result;
+    (void)parent->change_state(element, GST_STATE_CHANGE_READY_TO_NULL);
+    return GST_STATE_CHANGE_FAILURE;
 }
 
 static GstCaps *gst_hl_upload_transform_caps(GstBaseTransform *, GstPadDirection direction, GstCaps *caps,
@@ -295,7 +334,7 @@ static gboolean gst_hl_upload_propose_allocation(GstBaseTransform *trans, GstQue
     const Settings settings = settings_of(self);
     if (!gst_hl_transform_device(base) ||
         !self->priv->offer.propose(query, {.device = gst_hl_transform_device(base),
-                                           .placement = gst_hl_memory_mode_placement(settings.memory),
+                                           .placement = gst_hl_memory_mode_placement(settings.memory, settings.device_imported),
                                            .planes = settings.planes,
                                            .strict = gst_hl_transform_copies_refused(base)}))
         return FALSE;
@@ -395,10 +434,12 @@ static void gst_hl_upload_class_init(GstHlUploadClass *klass)
                                     g_param_spec_enum("planes", "Planes",
                                                       "Dma-bufs per frame of the pool that is offered upstream",
                                                       GST_TYPE_HL_PLANES, GST_HL_PLANES_SINGLE, flags));
+    g_object_class_install_property(object_class, PROP_IMPORT_PROBE, gst_hl_import_probe_spec());
     gst_type_mark_as_plugin_api(GST_TYPE_HL_PLANES, static_cast<GstPluginAPIFlags>(0));
     gst_type_mark_as_plugin_api(GST_TYPE_HL_MEMORY_MODE, static_cast<GstPluginAPIFlags>(0));
 
     GstElementClass *element_class = GST_ELEMENT_CLASS(klass);
+    element_class->change_state = gst_hl_upload_change_state;
     gst_element_class_set_static_metadata(element_class, "Gaudi uploader", "Filter/Converter/Video/Hardware",
                                           "Brings video frames into Intel Gaudi memory, by DMA where the producer uses "
                                           "the offered pool",

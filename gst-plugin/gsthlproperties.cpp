@@ -35,7 +35,16 @@ GType gst_hl_planes_get_type()
     return type;
 }
 
-hl::Placement gst_hl_memory_mode_placement(GstHlMemoryMode mode) noexcept
+hl::Placement gst_hl_memory_mode_placement(GstHlMemoryMode mode, bool device_imported) noexcept
 {
-    return mode == GST_HL_MEMORY_DEVICE ? hl::Placement::Device : hl::Placement::Host;
+    const bool device = mode == GST_HL_MEMORY_DEVICE || (mode == GST_HL_MEMORY_AUTO && device_imported);
+    return device ? hl::Placement::Device : hl::Placement::Host;
+}
+
+GParamSpec *gst_hl_import_probe_spec()
+{
+    return g_param_spec_string(
+        "import-probe", "Import probe",
+        "Video or DRM node to try frames on before the stream starts; memory=auto is device memory if it maps that",
+        nullptr, static_cast<GParamFlags>(G_PARAM_READWRITE | G_PARAM_STATIC_STRINGS | GST_PARAM_MUTABLE_READY));
 }

@@ -22,5 +22,9 @@ enum GstHlPlanes { GST_HL_PLANES_SINGLE, GST_HL_PLANES_MULTI };
 #define GST_TYPE_HL_PLANES (gst_hl_planes_get_type())
 GType gst_hl_planes_get_type();
 
-// The placement of the proposed pool; `auto` is host, which every importer takes.
-[[nodiscard]] hl::Placement gst_hl_memory_mode_placement(GstHlMemoryMode mode) noexcept;
+// The placement of the proposed pool. `auto` is host, which every importer takes, unless import-probe has shown that
+// the named one maps device memory.
+[[nodiscard]] hl::Placement gst_hl_memory_mode_placement(GstHlMemoryMode mode, bool device_imported) noexcept;
+
+// The property `import-probe`, a string: see gsthlimportprobe.h.
+[[nodiscard]] GParamSpec *gst_hl_import_probe_spec(); // transfer full (floating)

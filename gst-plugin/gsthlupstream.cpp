@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "gsthlupstream.h"
 
+#include "gsthlcounted.h"
 #include "gsthlptr.h"
 
 #include <format>
@@ -88,10 +89,12 @@ GstHlUpstream gst_hl_look_upstream(GstPad *sink)
         out.imports = set_to_import(element.get());
         if (out.imports)
             out.node = node_of(element.get());
+        // Our own elements fill frames of their own pools, or pass on those of the pool that they offered upstream.
+        const bool last = out.imports || GST_IS_HL_COUNTED(element.get());
         const auto next = only_sink(element.get());
-        if (!next || out.imports) {
+        if (!next || last) {
             const GstObjectLocker lock(element.get());
-            if (out.imports || element->numsinkpads == 0)
+            if (last || element->numsinkpads == 0)
                 out.producer = factory;
             break;
         }

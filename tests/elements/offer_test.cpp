@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "elementtesting.h"
+#include "gsthlproperties.h"
 #include "gsthlupstream.h"
 
 #include <format>
@@ -137,12 +138,44 @@ TEST_F(OfferTest, UpstreamIsFollowedThroughBinsToTheProducer)
     EXPECT_EQ(bins.line(), "v4l2src io-mode=dmabuf-import");
 
     EXPECT_FALSE(upstream_of("v4l2src io-mode=mmap ! identity name=ours").imports);
+    const GstHlUpstream behind = upstream_of("v4l2src io-mode=dmabuf-import ! hlupload ! identity ! hlinfer name=ours");
+    EXPECT_FALSE(behind.imports) << "hlupload answers the camera";
+    EXPECT_EQ(behind.producer, "hlupload");
     const GstHlUpstream mixed =
         upstream_of("videotestsrc ! compositor name=mix ! identity name=ours videotestsrc ! mix.");
     EXPECT_EQ(mixed.producer, "") << "several";
     EXPECT_EQ(mixed.line(), "SOURCE");
     const GstHlUpstream alone = upstream_of("identity name=ours ! fakesink");
     EXPECT_EQ(alone.neighbour, "upstream");
+}
+
+// One error at NULL to READY, before anything streams; and the element is as it was.
+TEST_F(OfferTest, AnImporterThatIsNoneIsOneErrorAtTheStart)
+{
+    for (const char *element : {"hlinfer", "hlupload"}) {
+        Pipeline pipeline(line(element, ""));
+        const auto ours = pipeline.element("ours");
+        for (const auto &[node, code] : {std::pair("/dev/video77", "HL-IMP-001"), {"/dev/null", "HL-IMP-003"}}) {
+            g_object_set(ours.get(), "import-probe", node, nullptr);
+            EXPECT_EQ(gst_element_set_state(ours.get(), GST_STATE_READY), GST_STATE_CHANGE_FAILURE);
+            Messages messages;
+            while (GstMessage *message = gst_bus_pop(pipeline.bus()))
+                messages.all.push_back(GstPtr<GstMessage>::adopt(message));
+            EXPECT_EQ(messages.error_codes(), std::vector<std::string>{code}) << element;
+        }
+        g_object_set(ours.get(), "import-probe", nullptr, nullptr);
+        Messages messages;
+        EXPECT_TRUE(pipeline.run(messages)) << element;
+    }
+}
+
+TEST(MemoryMode, AutoIsDeviceOnlyWhereTheImporterMapsIt)
+{
+    using hl::Placement;
+    EXPECT_EQ(gst_hl_memory_mode_placement(GST_HL_MEMORY_AUTO, false), Placement::Host);
+    EXPECT_EQ(gst_hl_memory_mode_placement(GST_HL_MEMORY_AUTO, true), Placement::Device);
+    EXPECT_EQ(gst_hl_memory_mode_placement(GST_HL_MEMORY_HOST, true), Placement::Host);
+    EXPECT_EQ(gst_hl_memory_mode_placement(GST_HL_MEMORY_DEVICE, false), Placement::Device);
 }
 
 } // namespace

@@ -6,6 +6,7 @@ import contextlib
 import gc
 import os
 import pathlib
+import subprocess
 import unittest
 
 from cameracase import CameraCase
@@ -88,12 +89,39 @@ class CameraImport(CameraCase):
         with Line(line_of()) as first, Line(line_of()) as second:
             first.element('camera').set_property('num-buffers', -1)
             first.play()
-            self.assertTrue(first.wait_frames(2), first.said.errors)
+            self.assertTrue(first.wait_frames(2), f'{first.said.errors}, end: {first.said.eos}')
             second.play()
             self.assertTrue(second.end())
             second.stop()
             self.assertEqual([factory for factory, _, _ in second.said.errors if factory != 'v4l2src'], [])
-            self.assertTrue(first.wait_frames(2), first.said.errors)
+            self.assertTrue(first.wait_frames(2), f'{first.said.errors}, end: {first.said.eos}')
+
+    def answers(self, line):
+        """What import-probe has found, as (node, driver, kind, host, device)."""
+        return [tuple(one.get_string(field) for field in ('node', 'driver', 'kind', 'host', 'device')) for one in line.said.imports]
+
+    def test_probe(self):
+        for element in (HLINFER, 'hlupload name=infer'):
+            with self.subTest(element), Line(line_of(VMALLOC, element=f'{element} import-probe={VMALLOC}')) as line:
+                self.plays(line)
+                self.assertEqual(self.answers(line), [(VMALLOC, 'vivid', 'capture', 'imports', 'refused')])
+                self.assertIn("the simulator's device memory is no dma-buf", line.said.imports[0].get_string('device-text'))
+        for node, answer in ((CONTIG, ('vivid', 'capture', 'imports')), (os.environ['HL_VM_VKMS'], ('vkms', 'display', 'imports'))):
+            with self.subTest(node), Line(line_of(VMALLOC, element=f'{HLINFER} import-probe={node}')) as line:
+                self.plays(line)
+                self.assertEqual([one[1:4] for one in self.answers(line)], [answer])
+
+    def test_probe_of_a_node_in_use_knows_nothing_and_disturbs_nobody(self):
+        with Line(line_of()) as first:
+            first.element('camera').set_property('num-buffers', -1)
+            first.play()
+            self.assertTrue(first.wait_frames(2), f'{first.said.errors}, end: {first.said.eos}')
+            second = line_of(VMALLOC, element=f'{HLINFER} import-probe={CONTIG}')   # in a process that remembers nothing
+            done = subprocess.run(['gst-launch-1.0', *second.split()], capture_output=True, check=False, text=True)
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+            busy = f'unknown ({CONTIG} is in use: whether it imports was not tried)'
+            self.assertIn(f'host frames: {busy}; device frames: {busy}', done.stdout)
+            self.assertTrue(first.wait_frames(2), f'{first.said.errors}, end: {first.said.eos}')
 
 
 if __name__ == '__main__':

@@ -15,7 +15,7 @@ class Said:
     """What a pipeline said on its bus, in order."""
 
     def __init__(self):
-        self.errors, self.warnings, self.infos, self.placements, self.eos = [], [], [], [], False
+        self.errors, self.warnings, self.infos, self.placements, self.imports, self.eos = [], [], [], [], [], False
 
     def take(self, message):
         if message.type == Gst.MessageType.ERROR:
@@ -29,6 +29,8 @@ class Said:
             self.eos = True
         elif message.type == Gst.MessageType.ELEMENT and message.get_structure().get_name() == 'hl-placement':
             self.placements.append(message.get_structure())
+        elif message.type == Gst.MessageType.ELEMENT and message.get_structure().get_name() == 'hl-import':
+            self.imports.append(message.get_structure())
 
     def errors_of(self, factory):
         return [text + '\n' + debug for name, text, debug in self.errors if name == factory]
