@@ -52,19 +52,22 @@ Stragglers &stragglers()
 
 } // namespace
 
+Straggler::Straggler()
+{
+    stragglers().begin();
+}
+
+Straggler::~Straggler()
+{
+    stragglers().end();
+}
+
 void run_straggler(std::function<void()> work)
 {
-    Stragglers &all = stragglers();
-    all.begin();
-    try {
-        std::thread([&all, work = std::move(work)]() mutable {
-            std::exchange(work, nullptr)();
-            all.end();
-        }).detach();
-    } catch (...) {
-        all.end();
-        throw;
-    }
+    std::thread([straggler = std::make_unique<Straggler>(), work = std::move(work)]() mutable {
+        std::exchange(work, nullptr)();
+        straggler.reset();
+    }).detach();
 }
 
 void join_elsewhere(std::vector<std::thread> threads) noexcept

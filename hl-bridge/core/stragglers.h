@@ -7,10 +7,18 @@
 
 namespace hl {
 
-// Runs `work` on a thread that nobody joins. It ends by itself, soon; a process that exits meanwhile waits for it (at
-// most 10 s), before the static objects of the libraries that `work` calls are destroyed: exit(3) runs what
-// was registered last first, and those were registered at load or by earlier calls. Throws std::system_error where no
-// thread can be had. Thread safe.
+// For work that ends soon on a thread which the owner does not join. While one lives, a process that exits waits (at most
+// 10 s), before the static objects of the libraries that the work calls are destroyed: exit(3) runs what was registered
+// last first, and those were registered at load or by earlier calls. Thread safe.
+class Straggler {
+public:
+    Straggler();
+    Straggler(const Straggler &) = delete;
+    Straggler &operator=(const Straggler &) = delete;
+    ~Straggler();
+};
+
+// Runs `work` as a straggler, on a thread of its own. Throws std::system_error where no thread can be had. Thread safe.
 void run_straggler(std::function<void()> work);
 
 // Joins `threads`, which end soon, on a straggler: for a destructor that runs on one of them.

@@ -5,10 +5,14 @@
 #include "simtest.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <condition_variable>
+#include <cstdlib>
 #include <functional>
+#include <future>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -354,6 +358,45 @@ TEST(SimEngine, MayDieInAListener)
         const auto status = *last.waiter.wait();
         EXPECT_OK(status);
     }
+}
+
+// Else exit() tears down what the inner engine calls (ONNX Runtime) while the completion's thread lets go of it.
+TEST(SimEngineExit, WaitsForACompletionThatLetsGoOfTheEngine)
+{
+    static std::atomic<bool> letting_go;
+    static std::promise<void> delivered, dropped, never;
+    struct Blocker final : hl::CompletionListener {
+        void completed(hl::Completion) noexcept override
+        {
+            delivered.set_value();
+            dropped.get_future().wait();
+        }
+    };
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+    const auto drop_and_exit = [] {
+        // Runs last, where a library's static objects go.
+        std::atexit([] {
+            if (letting_go)
+                ::_exit(3);
+        });
+        Line line;
+        line.fake->on_destruction = [] {
+            never.get_future().wait_for(300ms); // ample time to exit meanwhile
+            letting_go = false;
+        };
+        static Blocker blocker;
+        const auto one = line.request();
+        if (!line.engine->submit({&one, 1}, blocker))
+            ::_exit(4);
+        std::thread([fake = line.fake.get()] { (void)fake->finish(); }).detach();
+        delivered.get_future().wait();
+        letting_go = true;
+        line.fake.reset();
+        line.engine.reset(); // the completion has the last reference now
+        dropped.set_value();
+        std::exit(0);
+    };
+    EXPECT_EXIT(drop_and_exit(), testing::ExitedWithCode(0), "");
 }
 
 TEST(SimResolver, ReachesBothPlacements)

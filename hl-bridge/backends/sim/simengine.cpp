@@ -7,6 +7,7 @@
 #include <array>
 #include <cerrno>
 #include <format>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -90,6 +91,7 @@ private:
     std::condition_variable wake_;
     EngineInfo info_;
     bool has_worker_ = false;
+    std::optional<Straggler> straggler_;  // from close() on: the last to let go may be a thread of the inner engine
     const std::shared_ptr<Engine> inner_; // last: destroyed first, while the rest still stands
 };
 
@@ -274,6 +276,7 @@ void SimEngine::Core::close()
 {
     const auto lock = chip_->lock();
     closing_ = true;
+    straggler_.emplace();
     wake_.notify_all();
 }
 
