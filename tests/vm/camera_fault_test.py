@@ -27,17 +27,6 @@ def line_of(caps=FORMAT, before='', source=f'device={CAMERA} io-mode=dmabuf-impo
 
 
 @contextlib.contextmanager
-def hdmi():
-    """The camera's input that has a signal to lose."""
-    subprocess.run(['v4l2-ctl', '-d', CAMERA, '-i', '3', '--set-dv-bt-timings', 'index=0'], check=True, capture_output=True)
-    try:
-        yield
-    finally:
-        vivid.control(CAMERA, vivid.DV_TIMINGS_SIGNAL_MODE, 0)
-        subprocess.run(['v4l2-ctl', '-d', CAMERA, '-i', '0'], check=True, capture_output=True)
-
-
-@contextlib.contextmanager
 def without_udmabuf():
     away = UDMABUF.with_name('udmabuf.away')
     UDMABUF.rename(away)
@@ -111,7 +100,7 @@ class CameraFault(CameraCase):
             self.plays(line)
 
     def test_signal_lost_and_found(self):
-        with hdmi(), Line(line_of('video/x-raw,format=NV12')) as line:
+        with vivid.hdmi(CAMERA), Line(line_of('video/x-raw,format=NV12')) as line:
             line.play()
             self.assertTrue(line.wait_frames(8), line.said.errors)
             vivid.control(CAMERA, vivid.DV_TIMINGS_SIGNAL_MODE, 1)
@@ -123,7 +112,7 @@ class CameraFault(CameraCase):
             self.plays(line)
 
     def test_format_changes_with_the_signal(self):
-        with hdmi(), Line(line_of('video/x-raw,format=NV12')) as line:
+        with vivid.hdmi(CAMERA), Line(line_of('video/x-raw,format=NV12')) as line:
             line.play()
             self.assertTrue(line.wait_frames(8), line.said.errors)
             vivid.control(CAMERA, vivid.DV_TIMINGS, 5)
@@ -196,7 +185,7 @@ class CameraFault(CameraCase):
     def test_sizes_that_are_not_whole_pages(self):
         for form, width, height, size in (('NV12', 62, 30, 64 * 30 * 3 // 2), ('RGB', 60, 30, 60 * 30 * 3)):
             found = set()
-            with self.subTest(form), hdmi(), Line(line_of(f'video/x-raw,format={form},width={width},height={height}')) as line:
+            with self.subTest(form), vivid.hdmi(CAMERA), Line(line_of(f'video/x-raw,format={form},width={width},height={height}')) as line:
                 line.each_frame(lambda frame: found.add((frame.n_memory(), frame.get_size(), frame.peek_memory(0).offset, frame.peek_memory(0).maxsize)))
                 self.plays(line)
                 self.assertEqual(len(found), 1, found)

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Cameras whose drivers take some memory only: they get it, or the reason and the line that works. Witnesses: the kernel's pool of huge pages, and what the driver itself does with the line."""
 
+import array
 import contextlib
 import gc
 import os
@@ -9,8 +10,13 @@ import pathlib
 import subprocess
 import unittest
 
+import gi
+import vivid
 from cameracase import CameraCase
 from line import Line
+
+gi.require_version('GstAnalytics', '1.0')
+from gi.repository import GstAnalytics  # noqa: E402
 
 CONTIG = os.environ['HL_VM_VIVID_CONTIG']
 VMALLOC = os.environ['HL_VM_VIVID_VMALLOC']
@@ -26,6 +32,12 @@ def line_of(camera=CONTIG, caps=SMALL, element=HLINFER, mode='dmabuf-import'):
 
 def free_huge_pages():
     return int((HUGE / 'free_hugepages').read_text(encoding='ascii'))
+
+
+def tensor_of(frame, index):
+    """What a model made of 32-bit floats."""
+    data = GstAnalytics.buffer_get_tensor_meta(frame).get(index).data
+    return array.array('f', data.extract_dup(0, data.get_size()))
 
 
 @contextlib.contextmanager
@@ -44,6 +56,29 @@ class CameraImport(CameraCase):
         with Line(line) as refused:
             refused.play()
             self.fails(refused, refused.element('infer').get_factory().get_name(), *words)
+
+    def test_the_device_reads_the_frame_that_the_driver_wrote(self):
+        model = pathlib.Path(os.environ['HL_BUILD_DIR'], 'examples', 'models', 'test-models', 'planes-nv12.onnx')
+        width, height = 320, 240
+        for properties in ('', 'planes=multi'):
+            camera = VMALLOC if not properties else os.environ['HL_VM_VIVID_VMALLOC_MPLANE']
+            found = []
+
+            def seen(frame, found=found):
+                pixels = frame.extract_dup(0, width * height)
+                tensors = [tensor_of(frame, index) for index in range(2)]
+                rows = max(tensors, key=len)
+                found.append((rows, [sum(pixels[y * width:(y + 1) * width]) / width for y in range(height)]))
+
+            line = line_of(camera, f'video/x-raw,format=NV12,width={width},height={height}', f'hlinfer name=infer zero-copy=require model={model} {properties}')
+            with self.subTest(properties), vivid.hdmi(camera), Line(line) as line:
+                line.each_frame(seen)
+                self.plays(line)
+                self.assertEqual(len(found), 10)
+                self.assertGreater(len(set(found[0][1])), 20, 'the picture has rows that differ')
+                for rows, mean in found:
+                    for inferred, wanted in zip(rows, mean, strict=True):
+                        self.assertAlmostEqual(inferred, wanted, places=2)
 
     def test_a_driver_that_needs_one_stretch_gets_huge_pages(self):
         for element in (HLINFER, 'hlupload name=infer'):

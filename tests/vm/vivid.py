@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The controls by which vivid's cameras change and fail."""
 
+import contextlib
 import fcntl
 import os
 import struct
+import subprocess
 
 VIDIOC_S_CTRL = 0xC008561C
 # Of vivid-ctrls.c; the buttons make it fail once, at once or at the next such call.
@@ -18,3 +20,14 @@ def control(camera, identity, value=1):
         fcntl.ioctl(node, VIDIOC_S_CTRL, struct.pack('Ii', identity, value))
     finally:
         os.close(node)
+
+
+@contextlib.contextmanager
+def hdmi(camera):
+    """The input of a camera that has a signal to lose, and takes any size."""
+    subprocess.run(['v4l2-ctl', '-d', camera, '-i', '3', '--set-dv-bt-timings', 'index=0'], check=True, capture_output=True)
+    try:
+        yield
+    finally:
+        control(camera, DV_TIMINGS_SIGNAL_MODE, 0)
+        subprocess.run(['v4l2-ctl', '-d', camera, '-i', '0'], check=True, capture_output=True)
