@@ -135,17 +135,11 @@ static bool gst_hl_infer_open(GstHlInfer *self)
 
 static bool gst_hl_infer_probe_importer(GstHlInfer *self)
 {
-    const std::string node = gst_hl_infer_settings(self).import_probe;
-    hl::Result<bool> imported = false;
-    if (!node.empty())
-        imported = gst_hl_probe_importer(GST_ELEMENT_CAST(self), node, gst_hl_device_get(self->priv->device.get()));
-    if (!imported) {
-        gst_hl_post_error(GST_ELEMENT_CAST(self), imported.error());
-        return false;
-    }
+    const auto imported = gst_hl_probe_importer(GST_ELEMENT_CAST(self), gst_hl_infer_settings(self).import_probe,
+                                                gst_hl_device_get(self->priv->device.get()));
     const GstObjectLocker lock(self);
-    self->priv->settings.device_imported = *imported;
-    return true;
+    self->priv->settings.device_imported = imported.value_or(false);
+    return imported.has_value();
 }
 
 // A network whose images are prepared by the CPU runs so on the simulator alone.

@@ -280,17 +280,11 @@ static void gst_hl_upload_get_property(GObject *object, guint id, GValue *value,
 
 static bool gst_hl_upload_probe_importer(GstHlUpload *self)
 {
-    const std::string node = settings_of(self).import_probe;
-    hl::Result<bool> imported = false;
-    if (!node.empty())
-        imported = gst_hl_probe_importer(GST_ELEMENT(self), node, gst_hl_transform_device(GST_HL_TRANSFORM(self)));
-    if (!imported) {
-        gst_hl_post_error(GST_ELEMENT(self), imported.error());
-        return false;
-    }
+    const auto imported = gst_hl_probe_importer(GST_ELEMENT(self), settings_of(self).import_probe,
+                                                gst_hl_transform_device(GST_HL_TRANSFORM(self)));
     const GstObjectLocker lock(self);
-    self->priv->settings.device_imported = *imported;
-    return true;
+    self->priv->settings.device_imported = imported.value_or(false);
+    return imported.has_value();
 }
 
 static GstStateChangeReturn gst_hl_upload_change_state(GstElement *element, GstStateChange transition)

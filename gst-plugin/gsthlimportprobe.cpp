@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "gsthlimportprobe.h"
 
+#include "gsthlerror.h"
 #include "importers/importjudge.h"
 
 #include <array>
@@ -44,12 +45,16 @@ void post(GstElement *element, const hl::Importer &importer, const hl::ImportVer
 
 } // namespace
 
-hl::Result<bool> gst_hl_probe_importer(GstElement *element, const std::string &node,
-                                       const std::shared_ptr<hl::Device> &device)
+std::optional<bool> gst_hl_probe_importer(GstElement *element, const std::string &node,
+                                          const std::shared_ptr<hl::Device> &device)
 {
+    if (node.empty())
+        return false;
     const auto importers = hl::identify_importer(hl::Kernel::running(), node);
-    if (!importers)
-        return std::unexpected(importers.error());
+    if (!importers) {
+        gst_hl_post_error(element, importers.error());
+        return std::nullopt;
+    }
     const hl::ImportJudge judge(device);
     bool maps_device = false;
     for (const hl::Importer &importer : *importers) {

@@ -8,7 +8,7 @@
 namespace hl {
 namespace {
 
-// A refusal that no other pages mend. Who asks has set the format himself.
+// A refusal that no other pages mend. The verdict's own advice is for whoever can choose the format and asks again.
 Error refusal(const Importer &importer, const ImportVerdict &verdict, Placement placement)
 {
     Error error = verdict.error(importer);
