@@ -44,6 +44,7 @@
 #include "gsthlvideo.h"
 
 #include <gst/allocators/gstdmabuf.h>
+#include <gst/allocators/gstfdmemory.h>
 
 #include <format>
 #include <mutex>
@@ -73,6 +74,7 @@ struct GstHlDownloadPrivate {
     bool strides_taken = false; // downstream reads GstVideoMeta
     bool dmabuf_out = false;    // the src caps have memory:DMABuf
     std::string importer;       // gst_hl_stride_blind_importer()
+    std::string display;        // gst_hl_wayland_sink()
     Way way = Way::Pass;        // of the frame at hand
     hl::FrameLayout layout;     // where it lies, to be downloaded
 };
@@ -155,6 +157,17 @@ std::optional<CopyReason> copy_reason(GstHlDownload *self, GstBuffer *buffer, co
     if (priv.strides_taken || default_layout(buffer, info))
         return std::nullopt;
     const guint memories = gst_buffer_n_memory(buffer);
+    if (!priv.display.empty()) {
+        // Anything but one descriptor goes to the compositor as what it is, or in waylandsink's own copy.
+        if (memories > 1 || !gst_is_fd_memory(gst_buffer_peek_memory(buffer, 0)))
+            return std::nullopt;
+        return CopyReason{
+            "strides-ignored",
+            std::format("{} may hand a frame to its compositor as shared memory, without a look at its "
+                        "strides, and the frame has padded rows, which would be taken for a skewed picture",
+                        priv.display),
+            "let the producer fill frames without padding, as it does in the pool that hlupload offers"};
+    }
     if (memories > 1)
         return CopyReason{
             "planes-apart",
@@ -316,8 +329,9 @@ static gboolean gst_hl_download_decide_allocation(GstBaseTransform *trans, GstQu
     GstCaps *caps = nullptr;
     gst_query_parse_allocation(query, &caps, nullptr);
     self->priv->importer = gst_hl_stride_blind_importer(GST_BASE_TRANSFORM_SRC_PAD(trans));
-    self->priv->strides_taken =
-        self->priv->importer.empty() && gst_query_find_allocation_meta(query, GST_VIDEO_META_API_TYPE, nullptr);
+    self->priv->display = gst_hl_wayland_sink(GST_BASE_TRANSFORM_SRC_PAD(trans));
+    self->priv->strides_taken = self->priv->importer.empty() && self->priv->display.empty() &&
+                                gst_query_find_allocation_meta(query, GST_VIDEO_META_API_TYPE, nullptr);
     // No frames ahead of need: where all frames pass on, the pool stays empty.
     auto pool = gst_hl_buffer_pool_new(gst_hl_transform_device(base), hl::Placement::Host);
     if (auto ready = gst_hl_buffer_pool_setup(pool.get(), caps, 0, 0, 0, true); !ready) {

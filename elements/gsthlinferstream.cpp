@@ -188,6 +188,11 @@ hl::Status GstHlInferStream::look(const Found &found)
         return std::unexpected(copy_refused());
     if (reports_ > 0 && (reports_ >= max_reports || found == found_))
         return {};
+    if (found.ours && found.placement == hl::Placement::Device) {
+        const auto src = GstPtr<GstPad>::adopt(gst_element_get_static_pad(element_, "src"));
+        if (auto shown = gst_hl_check_display(src.get(), *device_); !shown)
+            return shown;
+    }
     found_ = found;
     ++reports_;
     const GstHlPlacementReport said = report(found);
@@ -264,10 +269,10 @@ bool GstHlInferStream::propose_allocation(GstQuery *query, GstPad *src)
     if (!caps || !queue_->wait_empty())
         return false;
     const GstHlDownstream downstream = gst_hl_ask_downstream(src, caps);
-    // Memory that cannot be mapped never travels under system-memory caps.
-    const hl::Placement placement =
-        gst_hl_caps_are_dmabuf(caps) ? gst_hl_memory_mode_placement(settings_.memory, settings_.device_imported)
-                                     : hl::Placement::Host;
+    // Memory that cannot be mapped never travels under system-memory caps, nor to who may map it all the same.
+    const hl::Placement placement = gst_hl_caps_are_dmabuf(caps) && gst_hl_wayland_sink(src).empty()
+                                        ? gst_hl_memory_mode_placement(settings_.memory, settings_.device_imported)
+                                        : hl::Placement::Host;
     // Upstream fills one frame while we hold a full queue, and those behind us theirs.
     const guint min =
         GstHlInferQueue::most_frames(scheduler_->in_flight_limit()) + 1 + std::max(1u, downstream.min_buffers);

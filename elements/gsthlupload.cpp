@@ -32,6 +32,7 @@
 
 #include "gsthlbufferpool.h"
 #include "gsthlcaps.h"
+#include "gsthldownstream.h"
 #include "gsthlerror.h"
 #include "gsthlframe.h"
 #include "gsthlimportprobe.h"
@@ -70,6 +71,8 @@ struct GstHlUploadPrivate {
     GstHlOffer offer;
     std::mutex mutex;             // guards the pointer, for stats
     GstPtr<GstBufferPool> output; // device placement; null until negotiated
+
+    bool display_refused = false; // and was told on the bus, since READY; state changes and caps events alternate
 
     // Streaming thread.
     GstHlInput input = GstHlInput::Foreign; // of the frame at hand
@@ -287,18 +290,6 @@ static bool gst_hl_upload_probe_importer(GstHlUpload *self)
     return imported.has_value();
 }
 
-static GstStateChangeReturn gst_hl_upload_change_state(GstElement *element, GstStateChange transition)
-{
-    GstElementClass *const parent = GST_ELEMENT_CLASS(gst_hl_upload_parent_class);
-    const GstStateChangeReturn result = parent->change_state(element, transition);
-    // The device is open from here on.
-    if (transition != GST_STATE_CHANGE_NULL_TO_READY || result == GST_STATE_CHANGE_FAILURE ||
-        gst_hl_upload_probe_importer(GST_HL_UPLOAD(element)))
-        return result;
-    (void)parent->change_state(element, GST_STATE_CHANGE_READY_TO_NULL);
-    return GST_STATE_CHANGE_FAILURE;
-}
-
 static GstCaps *gst_hl_upload_transform_caps(GstBaseTransform *, GstPadDirection direction, GstCaps *caps,
                                              GstCaps *filter)
 {
@@ -327,13 +318,53 @@ static gboolean gst_hl_upload_propose_allocation(GstBaseTransform *trans, GstQue
     GstHlTransform *base = GST_HL_TRANSFORM(trans);
     const Settings settings = settings_of(self);
     if (!gst_hl_transform_device(base) ||
-        !self->priv->offer.propose(query, {.device = gst_hl_transform_device(base),
-                                           .placement = gst_hl_memory_mode_placement(settings.memory, settings.device_imported),
-                                           .planes = settings.planes,
-                                           .strict = gst_hl_transform_copies_refused(base)}))
+        !self->priv->offer.propose(
+            query, {.device = gst_hl_transform_device(base),
+                    .placement = gst_hl_memory_mode_placement(settings.memory, settings.device_imported),
+                    .planes = settings.planes,
+                    .strict = gst_hl_transform_copies_refused(base)}))
         return FALSE;
     gst_query_add_allocation_meta(query, GST_VIDEO_META_API_TYPE, nullptr);
     return TRUE;
+}
+
+// Whether device frames may go where this element is linked to; tells the user if not, once.
+static bool gst_hl_upload_fits_display(GstHlUpload *self)
+{
+    GstHlTransform *base = GST_HL_TRANSFORM(self);
+    auto fits = gst_hl_check_display(GST_BASE_TRANSFORM_SRC_PAD(self), *gst_hl_transform_device(base));
+    if (!fits && !std::exchange(self->priv->display_refused, true))
+        (void)gst_hl_transform_fail(base, fits.error());
+    return fits.has_value();
+}
+
+// For a sink that was linked after PAUSED.
+static gboolean gst_hl_upload_sink_event(GstBaseTransform *trans, GstEvent *event)
+{
+    if (GST_EVENT_TYPE(event) == GST_EVENT_CAPS && !gst_hl_upload_fits_display(GST_HL_UPLOAD(trans))) {
+        gst_event_unref(event);
+        return FALSE;
+    }
+    return GST_BASE_TRANSFORM_CLASS(gst_hl_upload_parent_class)->sink_event(trans, event);
+}
+
+static GstStateChangeReturn gst_hl_upload_change_state(GstElement *element, GstStateChange transition)
+{
+    GstElementClass *const parent = GST_ELEMENT_CLASS(gst_hl_upload_parent_class);
+    if (transition == GST_STATE_CHANGE_READY_TO_PAUSED) {
+        // Before caps are negotiated: with a compositor that takes no dma-bufs we have none in common, and nobody would
+        // say why.
+        GST_HL_UPLOAD(element)->priv->display_refused = false;
+        if (!gst_hl_upload_fits_display(GST_HL_UPLOAD(element)))
+            return GST_STATE_CHANGE_FAILURE;
+    }
+    const GstStateChangeReturn result = parent->change_state(element, transition);
+    // The device is open from here on.
+    if (transition != GST_STATE_CHANGE_NULL_TO_READY || result == GST_STATE_CHANGE_FAILURE ||
+        gst_hl_upload_probe_importer(GST_HL_UPLOAD(element)))
+        return result;
+    (void)parent->change_state(element, GST_STATE_CHANGE_READY_TO_NULL);
+    return GST_STATE_CHANGE_FAILURE;
 }
 
 // The output pool is ours always: what downstream proposes would be the same at best.
@@ -443,6 +474,7 @@ static void gst_hl_upload_class_init(GstHlUploadClass *klass)
 
     GstBaseTransformClass *trans_class = GST_BASE_TRANSFORM_CLASS(klass);
     trans_class->transform_caps = gst_hl_upload_transform_caps;
+    trans_class->sink_event = gst_hl_upload_sink_event;
     trans_class->set_caps = gst_hl_upload_set_caps;
     trans_class->propose_allocation = gst_hl_upload_propose_allocation;
     trans_class->decide_allocation = gst_hl_upload_decide_allocation;

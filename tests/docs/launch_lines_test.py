@@ -27,7 +27,7 @@ def commands(block):
 
 def runnable(line):
     line = re.sub(r"\bvideotestsrc\b(?![^!]*num-buffers)", "videotestsrc num-buffers=30", line)
-    return re.sub(r"\b(autovideosink|ximagesink|glimagesink|kmssink)\b[^!]*", "fakevideosink ", line)
+    return re.sub(r"\b(autovideosink|ximagesink|glimagesink|kmssink|waylandsink)\b[^!]*", "fakevideosink ", line)
 
 
 def check(line, folder):
