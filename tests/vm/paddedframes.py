@@ -29,10 +29,15 @@ def dmabuf(content):
     return out
 
 
-def rgb_frame(rows, padding):
-    """A buffer with these rows of RGB, `padding` bytes of no meaning behind each."""
+def frame(pixels, pixel_bytes, rows, padding):
+    """A buffer with these rows in a format of one plane, named as in GstVideo.VideoFormat, `padding` bytes of no meaning behind each."""
     content = b''.join(row + b'\xa5' * padding for row in rows)
     buffer = Gst.Buffer.new()
     buffer.append_memory(GstAllocators.DmaBufAllocator.alloc(GstAllocators.DmaBufAllocator.new(), dmabuf(content), len(content)))
-    GstVideo.buffer_add_video_meta_full(buffer, GstVideo.VideoFrameFlags.NONE, GstVideo.VideoFormat.RGB, len(rows[0]) // 3, len(rows), 1, [0, 0, 0, 0], [len(rows[0]) + padding, 0, 0, 0])
+    GstVideo.buffer_add_video_meta_full(buffer, GstVideo.VideoFrameFlags.NONE, getattr(GstVideo.VideoFormat, pixels), len(rows[0]) // pixel_bytes, len(rows), 1, [0, 0, 0, 0],
+                                        [len(rows[0]) + padding, 0, 0, 0])
     return buffer
+
+
+def rgb_frame(rows, padding):
+    return frame('RGB', 3, rows, padding)
