@@ -32,6 +32,7 @@ class Outcome:
     passed: list = dataclasses.field(default_factory=list)
     failed: list = dataclasses.field(default_factory=list)
     skipped: list = dataclasses.field(default_factory=list)  # (name, reason)
+    said: list = dataclasses.field(default_factory=list)     # what TAP has below its failed cases, which Meson does not print
 
 
 GTEST_END = re.compile(r'^\[ +(OK|FAILED|SKIPPED) +\] (\S+?),? .*\(\d+ ms\)$')
@@ -98,14 +99,18 @@ def read_counts(test, lines, outcome):
 
 
 def read_tap(test, lines, outcome):
+    bad = None
     for line in lines:
-        if m := TAP_CASE.match(line):
+        if bad and line.startswith('#'):
+            outcome.said.append(line.removeprefix('# '))
+        elif m := TAP_CASE.match(line):
             bad, number, title, directive, reason = m.groups()
             name = f'{test}/{title or number}'
             if directive and directive.upper() == 'SKIP':
                 outcome.skipped.append((name, reason))
             elif bad and not directive:
                 outcome.failed.append(name)
+                outcome.said.append(f'{name}:')
             else:
                 outcome.passed.append(name)
 
@@ -189,6 +194,8 @@ def report(total, allowed, complaints):
         print('\nSkipped:')
         for name, reason in total.skipped:
             print(f'  {name}: {reason}' + ('' if is_allowed(name, allowed) else '   NOT ALLOWED'))
+    if total.said:
+        print('\n' + '\n'.join(total.said))
     refused = [name for name, _ in total.skipped if not is_allowed(name, allowed)]
     if total.failed:
         print('\nFailed:')
@@ -254,6 +261,7 @@ def main():
         total.passed += outcome.passed
         total.failed += outcome.failed
         total.skipped += outcome.skipped
+        total.said += outcome.said
     complaints = []
     if len(records) < len(wanted):
         complaints.append(f'{len(wanted) - len(records)} of {len(wanted)} tests did not run')

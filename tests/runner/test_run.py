@@ -75,6 +75,10 @@ class Judge(unittest.TestCase):
         self.assertEqual(outcome.failed, ['thing/b'])
         self.assertEqual(outcome.skipped, [('thing/c', 'no bus')])
 
+    def test_what_tap_has_below_a_failed_case(self):
+        outcome = run.judge(record('ok 1 - a\n# of no interest\nnot ok 2 - b\n# why\n#\nok 3 - c\n1..3\n', 'FAIL'), 'tap')
+        self.assertEqual(outcome.said, ['thing/b:', 'why', '#'])
+
     def test_plain_programs(self):
         self.assertEqual(run.judge(record('hello'), 'exitcode').passed, ['thing'])
         self.assertEqual(len(run.judge(record('hello', 'TIMEOUT'), 'exitcode').failed), 1)
@@ -91,11 +95,16 @@ class Report(unittest.TestCase):
         text = io.StringIO()
         with contextlib.redirect_stdout(text):
             good = run.report(outcome, allowed or {}, complaints or [])
-        return good, text.getvalue().rstrip('\n').splitlines()[-1]
+        self.text = text.getvalue()
+        return good, self.text.rstrip('\n').splitlines()[-1]
 
     def test_last_line(self):
         self.assertEqual(self.report(run.Outcome(['a', 'b'])), (True, '2 passed, 0 failed, 0 skipped'))
         self.assertEqual(self.report(run.Outcome(['a'], ['b'])), (False, '1 passed, 1 failed, 0 skipped'))
+
+    def test_the_words_of_failed_tap_cases_are_shown(self):
+        self.assertEqual(self.report(run.Outcome(['a'], ['b'], said=['b:', 'why']))[0], False)
+        self.assertIn('\nb:\nwhy\n', self.text)
 
     def test_a_skip_needs_leave(self):
         outcome = run.Outcome(['a'], [], [('thing/Arena.Wants', 'no node')])

@@ -2,9 +2,11 @@
 """What this process, and this machine, hold."""
 
 import collections
+import contextlib
 import os
 import pathlib
 import re
+import sys
 
 import kernelwitness
 
@@ -29,3 +31,11 @@ def anonymous_memory():
     """Bytes of this process's own memory; host pages are shared memory and counted as dma-bufs."""
     status = pathlib.Path('/proc/self/status').read_text(encoding='ascii')
     return int(re.search(r'RssAnon:\s+(\d+) kB', status).group(1)) * 1024
+
+
+def tell_threads():
+    """Where in the kernel each thread of this process is, on stderr: for a line that stands still."""
+    for task in pathlib.Path('/proc/self/task').iterdir():
+        with contextlib.suppress(OSError):      # the thread has ended
+            comm, stack = ((task / name).read_text(encoding='ascii', errors='replace').strip() for name in ('comm', 'stack'))
+            print(f'thread {task.name} ({comm}):', *(frame.removeprefix('[<0>] ') for frame in stack.splitlines()), sep='\n    ', file=sys.stderr)

@@ -2,6 +2,7 @@
 """Runs launch lines in this process."""
 
 import gi
+import holdings
 
 gi.require_version('Gst', '1.0')
 gi.require_version('GstApp', '1.0')
@@ -99,6 +100,7 @@ class Line:
             self.said.take(message)
             if until(message):
                 return True
+        holdings.tell_threads()
         return False
 
     def end(self, bound=BOUND):
