@@ -17,11 +17,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// The same count as replaysrc's pool, so that both sides touch the same amount of cache.
-constexpr size_t frame_count = 8;
-
 struct Frames {
-    explicit Frames(const hl::FrameFormat &format) : placement(hl::packed_placement(format))
+    Frames(const hl::FrameFormat &format, size_t count)
+        : placement(hl::packed_placement(format)), data(count), view(count)
     {
         uint32_t noise = 1;
         for (auto &bytes : data) {
@@ -31,7 +29,7 @@ struct Frames {
                 b = static_cast<std::byte>(noise >> 24);
             }
         }
-        for (size_t i = 0; i < frame_count; ++i) {
+        for (size_t i = 0; i < count; ++i) {
             view[i].format = format;
             for (size_t p = 0; p < hl::pixel_format_info(format.format).planes; ++p) {
                 view[i].data[p] = data[i].data() + placement.offset[p];
@@ -40,9 +38,11 @@ struct Frames {
         }
     }
 
+    [[nodiscard]] const hl::FrameView &turn(size_t i) const { return view[i % view.size()]; }
+
     hl::PlanePlacement placement;
-    std::vector<std::byte> data[frame_count];
-    hl::FrameView view[frame_count];
+    std::vector<std::vector<std::byte>> data;
+    std::vector<hl::FrameView> view;
 };
 
 hl::Preprocess make_plan(const hl::FrameFormat &format, uint32_t width, uint32_t height)
@@ -109,7 +109,7 @@ void call_until(Runner &runner, const hl::Preprocess &plan, const Frames &frames
 {
     std::vector<std::byte> scratch(plan.scratch_bytes());
     for (size_t i = 0; Clock::now() < end; ++i) {
-        plan.run(frames.view[i % frame_count], {}, scratch, runner.input());
+        plan.run(frames.turn(i), {}, scratch, runner.input());
         runner.run();
         done.fetch_add(1, std::memory_order_relaxed);
     }
@@ -132,7 +132,7 @@ void run_pipelined(Runner (&runners)[2], const hl::Preprocess &plan, const Frame
             if (stop)
                 return;
             lock.unlock();
-            plan.run(frames.view[i % frame_count], {}, scratch, runners[i % 2].input());
+            plan.run(frames.turn(i), {}, scratch, runners[i % 2].input());
             lock.lock();
             full[i % 2] = true;
             changed.notify_all();
@@ -159,11 +159,11 @@ void run_pipelined(Runner (&runners)[2], const hl::Preprocess &plan, const Frame
 } // namespace
 
 LoopResult run_bare_loop(const std::string &model, const hl::FrameFormat &format, LoopKind kind,
-                         std::chrono::duration<double> duration)
+                         std::chrono::duration<double> duration, size_t count)
 {
     Ort::Env env(ORT_LOGGING_LEVEL_ERROR);
     const auto cores = std::max(1u, std::thread::hardware_concurrency());
-    const Frames frames(format);
+    const Frames frames(format, count);
     std::atomic<uint64_t> done{0};
     Clock::time_point begin;
     const auto timed = [&](auto &&work) {
@@ -202,14 +202,14 @@ LoopResult run_bare_loop(const std::string &model, const hl::FrameFormat &format
 LoopResult run_preprocess_loop(const hl::FrameFormat &format, uint32_t width, uint32_t height,
                                std::chrono::duration<double> duration)
 {
-    const Frames frames(format);
+    const Frames frames(format, 8);
     const auto plan = make_plan(format, width, height);
     std::vector<std::byte> scratch(plan.scratch_bytes()), tensor(plan.output_bytes());
     LoopResult result;
     const auto begin = Clock::now();
     const auto end = begin + std::chrono::duration_cast<Clock::duration>(duration);
     while (Clock::now() < end)
-        plan.run(frames.view[result.frames++ % frame_count], {}, scratch, tensor);
+        plan.run(frames.turn(result.frames++), {}, scratch, tensor);
     result.seconds = std::chrono::duration<double>(Clock::now() - begin).count();
     return result;
 }

@@ -19,10 +19,10 @@ struct LoopResult {
     double seconds = 0;
 };
 
-// Runs `model` (one float32 NCHW image input) over 8 pre-made noise frames of `format` for `duration`.
+// Runs `model` (one float32 NCHW image input) over `count` pre-made noise frames of `format`, in turn, for `duration`.
 LoopResult run_bare_loop(const std::string &model, const hl::FrameFormat &format, LoopKind kind,
-                         std::chrono::duration<double> duration);
+                         std::chrono::duration<double> duration, size_t count);
 
-// Preprocessing alone, on the calling thread.
+// Preprocessing alone, on the calling thread, of 8 frames in turn.
 LoopResult run_preprocess_loop(const hl::FrameFormat &format, uint32_t width, uint32_t height,
                                std::chrono::duration<double> duration);

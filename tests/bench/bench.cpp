@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
 // One measurement per call, printed as one JSON object: tests/bench/run pairs and repeats them.
-//   bench loop one|per-core|pipelined MODEL FORMAT WIDTH HEIGHT SECONDS
+//   bench loop one|per-core|pipelined MODEL FORMAT WIDTH HEIGHT SECONDS FRAMES
 //   bench preprocess FORMAT WIDTH HEIGHT TARGET-WIDTH TARGET-HEIGHT SECONDS
 //   bench line CAPS SECONDS ELEMENTS        (replaysrc caps=CAPS ! ELEMENTS ! fakesink)
 //   bench live CAPS SECONDS ELEMENTS        (the same from a live videotestsrc)
@@ -18,6 +18,7 @@
 #include <dlfcn.h>
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -177,6 +178,11 @@ void run_line(const std::string &caps, double seconds, const std::string &elemen
             out["total_p95_ms"] = static_cast<double>(p95) * 1e-6;
     }
     gst_element_set_state(pipeline.get(), GST_STATE_NULL);
+    if (!live) {
+        guint different = 0;
+        g_object_get(src.get(), "frames", &different, nullptr);
+        out["different_frames"] = different;
+    }
     std::cout << out << std::endl;
 }
 
@@ -187,9 +193,9 @@ int main(int argc, char **argv)
     gst_init(nullptr, nullptr);
     hl_replay_src_register();
     const std::vector<std::string> a(argv + 1, argv + argc);
-    if (a.size() == 7 && a[0] == "loop")
-        print(
-            run_bare_loop(a[2], parse_format(a, 3), parse_kind(a[1]), std::chrono::duration<double>(std::stod(a[6]))));
+    if (a.size() == 8 && a[0] == "loop")
+        print(run_bare_loop(a[2], parse_format(a, 3), parse_kind(a[1]), std::chrono::duration<double>(std::stod(a[6])),
+                            std::max(1ul, std::stoul(a[7]))));
     else if (a.size() == 7 && a[0] == "preprocess")
         print(run_preprocess_loop(parse_format(a, 1), static_cast<uint32_t>(std::stoul(a[4])),
                                   static_cast<uint32_t>(std::stoul(a[5])),

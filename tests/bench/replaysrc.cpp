@@ -11,6 +11,7 @@ struct _HlReplaySrc {
     GstPushSrc parent;
     GstCaps *caps;
     guint64 pushed;
+    guint frames; // different ones
     guint32 noise;
     GstClockTime frame_duration;
 };
@@ -19,7 +20,7 @@ G_DEFINE_FINAL_TYPE(HlReplaySrc, hl_replay_src, GST_TYPE_PUSH_SRC)
 
 namespace {
 
-enum { PROP_0, PROP_CAPS };
+enum { PROP_0, PROP_CAPS, PROP_FRAMES };
 
 GstStaticPadTemplate src_template = GST_STATIC_PAD_TEMPLATE("src", GST_PAD_SRC, GST_PAD_ALWAYS, GST_STATIC_CAPS_ANY);
 
@@ -62,6 +63,7 @@ void fill_once(HlReplaySrc *self, GstBuffer *buffer)
         map.data[i] = static_cast<guint8>(self->noise >> 24);
     }
     gst_buffer_unmap(buffer, &map);
+    ++self->frames;
     gst_mini_object_set_qdata(GST_MINI_OBJECT_CAST(memory), filled_quark(), GINT_TO_POINTER(1), nullptr);
 }
 
@@ -115,7 +117,7 @@ gboolean replay_decide_allocation(GstBaseSrc *, GstQuery *query)
 gboolean replay_start(GstBaseSrc *base)
 {
     auto *self = HL_REPLAY_SRC(base);
-    self->pushed = 0;
+    self->pushed = self->frames = 0;
     self->noise = 1;
     return TRUE;
 }
@@ -124,6 +126,14 @@ void replay_set_property(GObject *object, guint id, const GValue *value, GParamS
 {
     if (id == PROP_CAPS)
         gst_caps_replace(&HL_REPLAY_SRC(object)->caps, const_cast<GstCaps *>(gst_value_get_caps(value)));
+    else
+        G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
+}
+
+void replay_get_property(GObject *object, guint id, GValue *value, GParamSpec *spec)
+{
+    if (id == PROP_FRAMES)
+        g_value_set_uint(value, HL_REPLAY_SRC(object)->frames);
     else
         G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
 }
@@ -142,11 +152,16 @@ static void hl_replay_src_class_init(HlReplaySrcClass *klass)
     auto *element_class = GST_ELEMENT_CLASS(klass);
     auto *base_class = GST_BASE_SRC_CLASS(klass);
     object_class->set_property = replay_set_property;
+    object_class->get_property = replay_get_property;
     object_class->finalize = replay_finalize;
     g_object_class_install_property(
         object_class, PROP_CAPS,
         g_param_spec_boxed("caps", "Caps", "The video to replay", GST_TYPE_CAPS,
                            static_cast<GParamFlags>(G_PARAM_WRITABLE | G_PARAM_STATIC_STRINGS)));
+    g_object_class_install_property(
+        object_class, PROP_FRAMES,
+        g_param_spec_uint("frames", "Frames", "How many different frames were pushed", 0, G_MAXUINT, 0,
+                          static_cast<GParamFlags>(G_PARAM_READABLE | G_PARAM_STATIC_STRINGS)));
     gst_element_class_add_static_pad_template(element_class, &src_template);
     gst_element_class_set_static_metadata(element_class, "Replay source", "Source/Video",
                                           "Pushes the same frames again and again", "gst-habana");
