@@ -178,6 +178,8 @@ std::optional<hl::HostPages> GstHlOffer::meet_importer(const Terms &terms, gsize
     }
     camera_ = up.node;
     hl::ImportChoice choice = choice_for(up, terms.device, terms.placement, memory_bytes);
+    GST_INFO_OBJECT(owner_, "for %s: %s pages%s", camera_.c_str(),
+                    choice.pages == hl::HostPages::Huge ? "huge" : "base", choice.refusal ? ", which it refuses" : "");
     suits_ = choice.pages;
     if (choice.refusal) {
         choice.refusal->cause = std::format("{} imports dma-bufs only, and {}", up.producer, choice.refusal->cause);

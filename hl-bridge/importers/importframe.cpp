@@ -28,9 +28,9 @@ bool is_dmabuf(int fd)
     return ::fstatfs(fd, &state) == 0 && state.f_type == DMA_BUF_MAGIC;
 }
 
-// The frame with its halves exchanged. Pages that happened to lie side by side do so no more, so that a driver that
-// needs one stretch refuses every such frame and not some. Huge pages are not cut. Invalid where there is nothing to
-// exchange.
+// A frame whose second half is its first again. No page can lie behind the one that comes before it then, wherever the
+// kernel found memory, so that a driver that needs one stretch refuses every such frame and not some: exchanged halves
+// lay side by side now and then. Huge pages are not cut. Invalid where there is nothing to cut.
 UniqueFd scattered(const UniqueFd &udmabuf, const HostMemory &memory, uint64_t bytes, HostPages pages)
 {
     const uint64_t unit = pages == HostPages::Huge ? huge_page_bytes : export_page;
@@ -40,8 +40,8 @@ UniqueFd scattered(const UniqueFd &udmabuf, const HostMemory &memory, uint64_t b
     alignas(udmabuf_create_list) std::byte room[sizeof(udmabuf_create_list) + 2 * sizeof(udmabuf_create_item)]{};
     auto *wanted = new (room) udmabuf_create_list{.flags = UDMABUF_FLAGS_CLOEXEC, .count = 2};
     const auto memfd = static_cast<__u32>(memory.memfd());
-    wanted->list[0] = {.memfd = memfd, .offset = cut, .size = bytes - cut};
-    wanted->list[1] = {.memfd = memfd, .offset = 0, .size = cut};
+    wanted->list[0] = {.memfd = memfd, .offset = 0, .size = cut};
+    wanted->list[1] = {.memfd = memfd, .offset = 0, .size = bytes - cut};
     return UniqueFd(::ioctl(udmabuf.get(), UDMABUF_CREATE_LIST, wanted));
 }
 
