@@ -31,7 +31,7 @@ ImportAttempt ImportJudge::attempt(ImportProbe &probe, ImportMemory memory) cons
 {
     std::vector<ImportFrame> planes;
     for (const uint32_t bytes : probe.format().plane_bytes) {
-        auto frame = make_(memory, bytes);
+        auto frame = make_(memory, offered_bytes(bytes));
         if (!frame)
             return {
                 .step = ImportStep::Buffer, .sys_errno = frame.error().sys_errno, .buffer = std::move(frame.error())};

@@ -6,6 +6,7 @@
 #include "importers/kernel.h"
 #include "importers/verdict.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <expected>
 #include <memory>
@@ -23,6 +24,13 @@ struct ImportFormat {
     friend bool operator==(const ImportFormat &, const ImportFormat &) = default;
 };
 
+// How many bytes are offered for a plane. A page alone is one stretch wherever it lies, and would say nothing about the
+// frames of the next format.
+[[nodiscard]] constexpr uint64_t offered_bytes(uint32_t plane_bytes) noexcept
+{
+    return std::max(round_to_export_page(plane_bytes), 2 * export_page);
+}
+
 // One importer, open for probing. It never streams, never sets a format, a control or a mode, and leaves the node as it
 // was: whatever an offer makes, the offer removes. Not thread safe.
 class ImportProbe {
@@ -34,7 +42,7 @@ public:
                                                                                          const Importer &importer);
 
     [[nodiscard]] virtual const ImportFormat &format() const noexcept = 0;
-    // Offers one frame: as many dma-bufs as format() has planes, each of at least its bytes.
+    // Offers one frame: as many dma-bufs as format() has planes, each of at least offered_bytes().
     [[nodiscard]] virtual ImportAttempt offer(std::span<const ImportFrame> planes) = 0;
 };
 

@@ -126,7 +126,7 @@ int V4l2ImportProbe::queue_frame(std::span<const ImportFrame> planes)
     buffer.field = field_ == V4L2_FIELD_ALTERNATE ? uint32_t{V4L2_FIELD_TOP} : field_;
     const bool output = V4L2_TYPE_IS_OUTPUT(queue_);
     const auto length_of = [this](size_t plane) {
-        return static_cast<uint32_t>(round_to_export_page(format_.plane_bytes[plane]));
+        return static_cast<uint32_t>(offered_bytes(format_.plane_bytes[plane]));
     };
     if (V4L2_TYPE_IS_MULTIPLANAR(queue_)) {
         for (size_t i = 0; i < planes.size(); ++i) {

@@ -27,6 +27,7 @@ protected:
         const auto maker = [this](ImportMemory memory, uint64_t bytes) -> hl::Result<hl::ImportFrame> {
             if (no_frames)
                 return hl::fail(hl::ErrorCode::MemoryExport, "make frame", "there is none");
+            made.push_back(bytes);
             return hl::test::fake_frame(memory, bytes);
         };
         return hl::ImportJudge(kernel, maker, cache, device).judge(importer, memories);
@@ -36,6 +37,7 @@ protected:
     hl::test::FakeKernel kernel;
     hl::ImportCache cache;
     bool no_frames = false;
+    std::vector<uint64_t> made; // bytes of each frame
 };
 
 } // namespace
@@ -60,6 +62,14 @@ TEST_F(Judge, AsksOncePerNodeFormatAndMemory)
         EXPECT_EQ(finding.of(ImportMemory::Device)->cause, ImportCause::NoPeerToPeer);
     }
     EXPECT_EQ(offers(), 2);
+}
+
+TEST_F(Judge, APageAloneIsNotOffered)
+{
+    kernel.state.format = hl::test::plain_format(V4L2_PIX_FMT_YUYV, 32, 16, 1024);
+    EXPECT_EQ(judge().format.plane_bytes, std::vector<uint32_t>{1024});
+    EXPECT_EQ(std::ranges::count(kernel.state.calls, "QBUF 0/8192"), 2);
+    EXPECT_EQ(made, (std::vector<uint64_t>{8192, 8192}));
 }
 
 TEST_F(Judge, AnotherFormatNodeOrDeviceIsAskedAnew)

@@ -93,6 +93,12 @@ class CameraImport(CameraCase):
             gc.collect()
             self.assertEqual(free_huge_pages(), before)
 
+    def test_the_format_of_the_line_before_does_not_matter(self):
+        with vivid.hdmi(CONTIG):
+            subprocess.run(['v4l2-ctl', '-d', CONTIG, '--set-fmt-video=width=32,height=16,pixelformat=NV12'], check=True, capture_output=True)   # less than a page
+            with Line(line_of()) as line:
+                self.plays(line)
+
     def test_other_drivers_get_none(self):
         before = free_huge_pages()
         free = []

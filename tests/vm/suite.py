@@ -84,7 +84,7 @@ class Report:
 def run(vm, options):
     """Returns the exit status: 0 if every case passed."""
     bounds = chosen(options.command)
-    variables = {'G_DEBUG': 'fatal-criticals', 'HL_DEVICE': 'sim', 'PYTHONDONTWRITEBYTECODE': '1', 'GST_DEBUG': '2', 'GST_DEBUG_NO_COLOR': '1'}
+    variables = {'G_DEBUG': 'fatal-criticals', 'HL_DEVICE': 'sim', 'PYTHONDONTWRITEBYTECODE': '1', 'GST_DEBUG': '1,hl*:2', 'GST_DEBUG_NO_COLOR': '1'}
     programs = {name: program_of(name) for name in bounds}
     vm.prepare([str(machine.GUEST / 'run-tests')], variables)
     (vm.share / 'tests').write_text(''.join(f'{name}\t{seconds}\t{programs[name]}\n' for name, seconds in bounds.items()), encoding='utf-8')
