@@ -80,24 +80,27 @@ class CameraImport(CameraCase):
                     for inferred, wanted in zip(rows, mean, strict=True):
                         self.assertAlmostEqual(inferred, wanted, places=2)
 
+    def plays_in_huge_pages(self, description):
+        free = []
+        before = free_huge_pages()
+        with Line(description) as line:
+            line.each_frame(lambda _: free.append(free_huge_pages()))
+            self.plays(line)
+            self.assertEqual(len(free), 10)
+            # v4l2src has at least three frames: two that are queued and the one that came.
+            self.assertLessEqual(max(free), before - 3, 'the frames do not lie in huge pages')
+        gc.collect()
+        self.assertEqual(free_huge_pages(), before)
+
     def test_a_driver_that_needs_one_stretch_gets_huge_pages(self):
         for element in (HLINFER, 'hlupload name=infer'):
-            free = []
-            before = free_huge_pages()
-            with self.subTest(element), Line(line_of(element=element)) as line:
-                line.each_frame(lambda _: free.append(free_huge_pages()))
-                self.plays(line)
-                self.assertEqual(len(free), 10)
-                # v4l2src has at least three frames: two that are queued and the one that came.
-                self.assertLessEqual(max(free), before - 3, 'the frames do not lie in huge pages')
-            gc.collect()
-            self.assertEqual(free_huge_pages(), before)
+            with self.subTest(element):
+                self.plays_in_huge_pages(line_of(element=element))
 
     def test_the_format_of_the_line_before_does_not_matter(self):
         with vivid.hdmi(CONTIG):
             subprocess.run(['v4l2-ctl', '-d', CONTIG, '--set-fmt-video=width=32,height=16,pixelformat=NV12'], check=True, capture_output=True)   # less than a page
-            with Line(line_of()) as line:
-                self.plays(line)
+            self.plays_in_huge_pages(line_of())
 
     def test_other_drivers_get_none(self):
         before = free_huge_pages()
