@@ -137,8 +137,9 @@ private:
     unsigned pending_ = 0; // of these, not ready
     bool pushing_ = false; // the task holds an item
     TaskSleep task_sleeps_ = TaskSleep::Awake;
-    hl::Clock::time_point last_sleep_; // when the task last began to wait for a frame
-    unsigned since_sleep_ = 0;         // items taken since
+    hl::Clock::time_point last_finished_;  // when the device was done with the frame taken last
+    hl::Clock::time_point slept_finished_; // the same when the task last went to sleep
+    unsigned since_sleep_ = 0;             // frames taken since, of those inferred
     bool failed_ = false;
     Waiting stream_waits_ = Waiting::Nobody;
     GstFlowReturn flow_ = GST_FLOW_FLUSHING;

@@ -34,9 +34,10 @@ protected:
         return out ? *out : nullptr;
     }
     // What the scheduler does at the end of a job.
-    void finish(Queue::Request *r, hl::Status status = {})
+    void finish(Queue::Request *r, hl::Status status = {}, std::chrono::microseconds when = 0us)
     {
-        queue->job_finished({.id = r->number, .status = std::move(status), .times = {}});
+        queue->job_finished(
+            {.id = r->number, .status = std::move(status), .times = {.finished = hl::Clock::time_point(when)}});
         Queue::release_request(r);
     }
     guint64 pop()
@@ -55,6 +56,15 @@ protected:
         for (guint64 i = 0; i < 10; ++i)
             out.push_back(request(i));
         return out;
+    }
+
+    // The first two frames, which the device finished so long one after the other.
+    void take_two(const std::vector<Queue::Request *> &out, std::chrono::microseconds apart)
+    {
+        finish(out[0], {}, apart);
+        finish(out[1], {}, 2 * apart);
+        EXPECT_EQ(pop(), 0u);
+        EXPECT_EQ(pop(), 1u);
     }
 
     std::shared_ptr<Queue> make(unsigned in_flight, std::chrono::nanoseconds timeout = 0ns, unsigned at_once = 1)
@@ -252,10 +262,7 @@ TEST_F(InferQueueTest, TheTaskTakesSeveralFramesOfASaturatedDevice)
     std::vector<Queue::Request *> out = saturate();
     Sleeper sink_pad([&] { out.push_back(request(10)); });
     sink_pad.wait_asleep();
-    finish(out[0]);
-    finish(out[1]);
-    EXPECT_EQ(pop(), 0u);
-    EXPECT_EQ(pop(), 1u);
+    take_two(out, 100us);
     hl::Clock::duration slept{};
     Sleeper task([&] {
         const auto begun = hl::Clock::now();
@@ -265,9 +272,56 @@ TEST_F(InferQueueTest, TheTaskTakesSeveralFramesOfASaturatedDevice)
     task.wait_asleep();
     finish(out[2]); // alone it wakes nobody, and nobody else follows
     task.join();
-    EXPECT_GE(slept, 400us);
+    EXPECT_GE(slept, 10ms);
     finish(out[3]);
     finish(out[4]);
+    sink_pad.join();
+    for (size_t i = 5; i < out.size(); ++i)
+        finish(out[i]);
+}
+
+TEST_F(InferQueueTest, TheTaskIsWokenForAnErrorOfASaturatedDevice)
+{
+    std::vector<Queue::Request *> out = saturate();
+    Sleeper sink_pad([&] { out.push_back(request(10)); });
+    sink_pad.wait_asleep();
+    take_two(out, 100us);
+    std::atomic<bool> waits = true;
+    Sleeper task([&] {
+        Queue::Item item;
+        EXPECT_TRUE(queue->pop(item));
+        EXPECT_EQ(item.kind, Queue::Item::Kind::Error);
+        waits = false;
+        queue->popped(GST_FLOW_OK);
+    });
+    task.wait_asleep();
+    finish(out[2], hl::fail(hl::ErrorCode::RunFailed, "run", "broken"));
+    EXPECT_TRUE(!task.asleep() || !waits) << "not woken for an error";
+    task.join();
+    for (size_t i = 3; i < 5; ++i)
+        finish(out[i]);
+    sink_pad.join();
+    for (size_t i = 5; i < out.size(); ++i)
+        finish(out[i]);
+}
+
+TEST_F(InferQueueTest, TheTaskIsWokenForEachFrameOfASlowDevice)
+{
+    std::vector<Queue::Request *> out = saturate();
+    Sleeper sink_pad([&] { out.push_back(request(10)); });
+    sink_pad.wait_asleep();
+    take_two(out, 500us);
+    std::atomic<bool> waits = true;
+    Sleeper task([&] {
+        EXPECT_EQ(pop(), 2u);
+        waits = false;
+    });
+    task.wait_asleep();
+    finish(out[2]);
+    EXPECT_TRUE(!task.asleep() || !waits) << "not woken for a frame that is ready";
+    task.join();
+    for (size_t i = 3; i < 5; ++i)
+        finish(out[i]);
     sink_pad.join();
     for (size_t i = 5; i < out.size(); ++i)
         finish(out[i]);
