@@ -4,10 +4,13 @@
 the screen is imported memory; the checksum of what vkms sends to the screen, against the same picture in kmssink's own memory."""
 
 import functools
+import gc
 import unittest
 
 from tracedline import TracedLine
+import holdings
 import kernelwitness
+from line import Line
 
 CARDS = ('HL_VM_VKMS', 'HL_VM_BOCHS', 'HL_VM_CIRRUS')
 FOURCCS = {'BGRx': 'XR24', 'RGB': 'BG24', 'NV12': 'NV12', 'I420': 'YU12'}
@@ -89,6 +92,33 @@ class Display(unittest.TestCase):
             self.assertEqual(self.vkms.scanned_out(), ('NV12', {'yes'}))
             checksum = self.vkms.crc()
         self.assertEqual(checksum, stock('NV12'))
+
+    def refused(self, text, *words):
+        """kmssink ends the line, with these words and nobody else's, and nothing is left of our frames."""
+        before = holdings.dma_bufs()
+        with Line(text) as line:
+            line.play()
+            self.assertTrue(line.end(), 'neither an error nor the end')
+            line.stop()
+            self.assertEqual({factory for factory, _, _ in line.said.errors}, {'kmssink'}, line.said.errors)
+            for word in words:
+                self.assertIn(word, line.said.errors_of('kmssink')[0])
+        del line
+        gc.collect()
+        self.assertEqual(holdings.dma_bufs(), before)
+
+    def test_a_card_without_a_free_plane(self):
+        text = picture('BGRx') + ' ! hlupload ! hldownload'
+        self.refused(f'{text} ! {display(self.vkms)} plane-id=9999', 'Could not find a plane')
+        self.shown(text, self.vkms, 'BGRx')
+
+    def test_a_card_that_somebody_else_uses(self):
+        live = 'videotestsrc is-live=true ! video/x-raw,format=BGRx,width=640,height=480,framerate=10/1 ! hlupload ! hldownload'
+        with TracedLine(f'{live} ! {display(self.vkms)}', frames=2) as first:
+            self.refused(f'{picture("BGRx")} ! hlupload ! hldownload ! {display(self.vkms)}', 'failed to configure video mode')
+            self.assertTrue(first.wait_frames(2), first.said.errors)
+            self.assertEqual(self.vkms.scanned_out(), ('XR24', {'yes'}))
+        self.shown(picture('BGRx') + ' ! hlupload ! hldownload', self.vkms, 'BGRx')
 
     # virtio_gpu without blob resources imports nothing (ENODEV). kmssink logs that and copies each frame, the first one twice: as preroll too.
     def test_a_card_that_refuses_is_named_with_its_copies(self):
