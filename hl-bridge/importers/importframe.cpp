@@ -28,21 +28,26 @@ bool is_dmabuf(int fd)
     return ::fstatfs(fd, &state) == 0 && state.f_type == DMA_BUF_MAGIC;
 }
 
-// A frame whose second half is its first again. No page can lie behind the one that comes before it then, wherever the
+// A frame of more than a unit whose second half is its first again. The two cannot lie side by side then, wherever the
 // kernel found memory, so that a driver that needs one stretch refuses every such frame and not some: exchanged halves
-// lay side by side now and then. Huge pages are not cut. Invalid where there is nothing to cut.
-UniqueFd scattered(const UniqueFd &udmabuf, const HostMemory &memory, uint64_t bytes, HostPages pages)
+// did lie so now and then. Huge pages are not cut.
+Result<UniqueFd> scattered(const UniqueFd &udmabuf, const HostMemory &memory, uint64_t bytes, uint64_t unit)
 {
-    const uint64_t unit = pages == HostPages::Huge ? huge_page_bytes : export_page;
-    if (bytes <= unit)
-        return {};
     const uint64_t cut = (bytes / 2 + unit - 1) & ~(unit - 1);
     alignas(udmabuf_create_list) std::byte room[sizeof(udmabuf_create_list) + 2 * sizeof(udmabuf_create_item)]{};
     auto *wanted = new (room) udmabuf_create_list{.flags = UDMABUF_FLAGS_CLOEXEC, .count = 2};
     const auto memfd = static_cast<__u32>(memory.memfd());
     wanted->list[0] = {.memfd = memfd, .offset = 0, .size = cut};
     wanted->list[1] = {.memfd = memfd, .offset = 0, .size = bytes - cut};
-    return UniqueFd(::ioctl(udmabuf.get(), UDMABUF_CREATE_LIST, wanted));
+    UniqueFd fd(::ioctl(udmabuf.get(), UDMABUF_CREATE_LIST, wanted));
+    if (fd)
+        return fd;
+    // A frame in one piece in its place could be a stretch by luck, and the answer to it worth nothing.
+    if (errno == EMFILE || errno == ENFILE)
+        return fail(ErrorCode::FdLimit, operation, "no file descriptor left for a frame to ask an importer with",
+                    "raise the limit of open files (ulimit -n)", errno);
+    return fail(ErrorCode::MemoryExport, operation, "udmabuf makes no frame of several pieces",
+                "see the errno and the kernel log", errno);
 }
 
 Result<ImportFrame> host_frame(uint64_t bytes, HostPages pages)
@@ -56,8 +61,10 @@ Result<ImportFrame> host_frame(uint64_t bytes, HostPages pages)
     auto fd = memory->export_fd(*udmabuf, 0, bytes); // says what is wrong, if anything is
     if (!fd)
         return std::unexpected(std::move(fd.error()));
-    if (auto cut = scattered(*udmabuf, *memory, bytes, pages); cut)
-        fd = std::move(cut);
+    if (const uint64_t unit = pages == HostPages::Huge ? huge_page_bytes : export_page; bytes > unit)
+        fd = scattered(*udmabuf, *memory, bytes, unit);
+    if (!fd)
+        return std::unexpected(std::move(fd.error()));
     return ImportFrame{.fd = std::move(*fd), .bytes = bytes};
 }
 

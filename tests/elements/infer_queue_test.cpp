@@ -6,7 +6,9 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <functional>
 #include <future>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -29,9 +31,9 @@ protected:
     }
     Queue::Request *request(guint64 n)
     {
-        auto out = queue->push_request(frame(n), hl::Clock::now());
-        EXPECT_TRUE(out);
-        return out ? *out : nullptr;
+        auto made = queue->push_request(frame(n), hl::Clock::now());
+        EXPECT_TRUE(made);
+        return made ? *made : nullptr;
     }
     // What the scheduler does at the end of a job.
     void finish(Queue::Request *r, hl::Status status = {}, std::chrono::microseconds when = 0us)
@@ -48,23 +50,48 @@ protected:
         return item.frame ? GST_BUFFER_OFFSET(item.frame.get()) : 9999;
     }
 
-    // Ten requests are out, of which the device works on two.
-    std::vector<Queue::Request *> saturate()
+    // Ten requests are out, of which the device works on two, and the sink pad's thread waits for a place.
+    void saturate()
     {
         make(10, 0ns, 2);
-        std::vector<Queue::Request *> out;
+        out.reserve(11);
         for (guint64 i = 0; i < 10; ++i)
             out.push_back(request(i));
-        return out;
+        sink_pad.emplace([this] { out.push_back(request(10)); });
+        sink_pad->wait_asleep();
+    }
+
+    // Finishes those from `first` on: with the fifth, the sink pad's thread gets its place.
+    void finish_from(size_t first)
+    {
+        while (first < 5)
+            finish(out[first++]);
+        sink_pad->join();
+        while (first < out.size())
+            finish(out[first++]);
     }
 
     // The first two frames, which the device finished so long one after the other.
-    void take_two(const std::vector<Queue::Request *> &out, std::chrono::microseconds apart)
+    void take_two(std::chrono::microseconds apart)
     {
         finish(out[0], {}, apart);
         finish(out[1], {}, 2 * apart);
         EXPECT_EQ(pop(), 0u);
         EXPECT_EQ(pop(), 1u);
+    }
+
+    // That the task, asleep in take(), is awake when cause() returns.
+    static void expect_woken(const std::function<void()> &take, const std::function<void()> &cause)
+    {
+        std::atomic<bool> waits = true;
+        Sleeper task([&] {
+            take();
+            waits = false;
+        });
+        task.wait_asleep();
+        cause();
+        EXPECT_TRUE(!task.asleep() || !waits) << "not woken";
+        task.join();
     }
 
     std::shared_ptr<Queue> make(unsigned in_flight, std::chrono::nanoseconds timeout = 0ns, unsigned at_once = 1)
@@ -74,6 +101,8 @@ protected:
         return queue;
     }
     std::shared_ptr<Queue> queue;
+    std::vector<Queue::Request *> out; // in their order
+    std::optional<Sleeper> sink_pad;
 };
 
 } // namespace
@@ -229,29 +258,24 @@ TEST_F(InferQueueTest, DownstreamsRefusalReachesTheWaitingSinkPad)
 // once.
 TEST_F(InferQueueTest, TheSinkPadIsWokenForSeveralPlaces)
 {
-    std::vector<Queue::Request *> out = saturate();
-    Sleeper sink_pad([&] { out.push_back(request(10)); });
-    sink_pad.wait_asleep();
+    saturate();
     for (size_t i = 0; i < 4; ++i) {
         finish(out[i]);
-        EXPECT_TRUE(sink_pad.asleep()) << i;
+        EXPECT_TRUE(sink_pad->asleep()) << i;
     }
-    finish(out[4]);
-    sink_pad.join();
-    ASSERT_EQ(out.size(), 11u);
-    for (size_t i = 5; i < out.size(); ++i)
-        finish(out[i]);
+    finish_from(4);
+    EXPECT_EQ(out.size(), 11u);
 }
 
 // With no more requests than the device works on at once, every free place counts.
 TEST_F(InferQueueTest, TheSinkPadIsWokenForOnePlaceWhereTheDeviceWouldStarve)
 {
     make(3, 0ns, 2);
-    std::vector<Queue::Request *> out{request(0), request(1), request(2)};
-    Sleeper sink_pad([&] { out.push_back(request(3)); });
-    sink_pad.wait_asleep();
+    out = {request(0), request(1), request(2)};
+    Sleeper waiting([&] { out.push_back(request(3)); });
+    waiting.wait_asleep();
     finish(out[0]);
-    sink_pad.join();
+    waiting.join();
     for (size_t i = 1; i < out.size(); ++i)
         finish(out[i]);
 }
@@ -259,10 +283,8 @@ TEST_F(InferQueueTest, TheSinkPadIsWokenForOnePlaceWhereTheDeviceWouldStarve)
 // While upstream waits for the device and frames come fast, the task sleeps for a bounded time and takes what is there.
 TEST_F(InferQueueTest, TheTaskTakesSeveralFramesOfASaturatedDevice)
 {
-    std::vector<Queue::Request *> out = saturate();
-    Sleeper sink_pad([&] { out.push_back(request(10)); });
-    sink_pad.wait_asleep();
-    take_two(out, 100us);
+    saturate();
+    take_two(100us);
     hl::Clock::duration slept{};
     Sleeper task([&] {
         const auto begun = hl::Clock::now();
@@ -273,80 +295,39 @@ TEST_F(InferQueueTest, TheTaskTakesSeveralFramesOfASaturatedDevice)
     finish(out[2]); // alone it wakes nobody, and nobody else follows
     task.join();
     EXPECT_GE(slept, 10ms);
-    finish(out[3]);
-    finish(out[4]);
-    sink_pad.join();
-    for (size_t i = 5; i < out.size(); ++i)
-        finish(out[i]);
+    finish_from(3);
 }
 
 TEST_F(InferQueueTest, TheTaskIsWokenForAnErrorOfASaturatedDevice)
 {
-    std::vector<Queue::Request *> out = saturate();
-    Sleeper sink_pad([&] { out.push_back(request(10)); });
-    sink_pad.wait_asleep();
-    take_two(out, 100us);
-    std::atomic<bool> waits = true;
-    Sleeper task([&] {
+    saturate();
+    take_two(100us);
+    const auto take_error = [this] {
         Queue::Item item;
         EXPECT_TRUE(queue->pop(item));
         EXPECT_EQ(item.kind, Queue::Item::Kind::Error);
-        waits = false;
         queue->popped(GST_FLOW_OK);
-    });
-    task.wait_asleep();
-    finish(out[2], hl::fail(hl::ErrorCode::RunFailed, "run", "broken"));
-    EXPECT_TRUE(!task.asleep() || !waits) << "not woken for an error";
-    task.join();
-    for (size_t i = 3; i < 5; ++i)
-        finish(out[i]);
-    sink_pad.join();
-    for (size_t i = 5; i < out.size(); ++i)
-        finish(out[i]);
+    };
+    expect_woken(take_error, [this] { finish(out[2], hl::fail(hl::ErrorCode::RunFailed, "run", "broken")); });
+    finish_from(3);
 }
 
 TEST_F(InferQueueTest, TheTaskIsWokenForEachFrameOfASlowDevice)
 {
-    std::vector<Queue::Request *> out = saturate();
-    Sleeper sink_pad([&] { out.push_back(request(10)); });
-    sink_pad.wait_asleep();
-    take_two(out, 500us);
-    std::atomic<bool> waits = true;
-    Sleeper task([&] {
-        EXPECT_EQ(pop(), 2u);
-        waits = false;
-    });
-    task.wait_asleep();
-    finish(out[2]);
-    EXPECT_TRUE(!task.asleep() || !waits) << "not woken for a frame that is ready";
-    task.join();
-    for (size_t i = 3; i < 5; ++i)
-        finish(out[i]);
-    sink_pad.join();
-    for (size_t i = 5; i < out.size(); ++i)
-        finish(out[i]);
+    saturate();
+    take_two(500us);
+    expect_woken([this] { EXPECT_EQ(pop(), 2u); }, [this] { finish(out[2]); });
+    finish_from(3);
 }
 
 // A live stream: upstream has nothing more to give, and each frame leaves when it is complete.
 TEST_F(InferQueueTest, TheTaskIsWokenForEachFrameWhereUpstreamDoesNotWait)
 {
     make(10, 0ns, 2);
-    std::vector<Queue::Request *> out;
     for (guint64 i = 0; i < 5; ++i)
         out.push_back(request(i));
-    finish(out[0]);
-    finish(out[1]);
-    EXPECT_EQ(pop(), 0u);
-    EXPECT_EQ(pop(), 1u);
-    std::atomic<bool> waits = true;
-    Sleeper task([&] {
-        EXPECT_EQ(pop(), 2u);
-        waits = false;
-    });
-    task.wait_asleep();
-    finish(out[2]);
-    EXPECT_TRUE(!task.asleep() || !waits) << "not woken for a frame that is ready";
-    task.join();
+    take_two(100us);
+    expect_woken([this] { EXPECT_EQ(pop(), 2u); }, [this] { finish(out[2]); });
     finish(out[3]);
     finish(out[4]);
 }

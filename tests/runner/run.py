@@ -105,10 +105,11 @@ def read_tap(test, lines, outcome):
             outcome.said.append(line.removeprefix('# '))
         elif m := TAP_CASE.match(line):
             bad, number, title, directive, reason = m.groups()
+            bad = bad and not directive
             name = f'{test}/{title or number}'
             if directive and directive.upper() == 'SKIP':
                 outcome.skipped.append((name, reason))
-            elif bad and not directive:
+            elif bad:
                 outcome.failed.append(name)
                 outcome.said.append(f'{name}:')
             else:

@@ -84,7 +84,7 @@ def tearDownModule():
 
 
 class Matrix(unittest.TestCase):
-    """Pages are given twice and huge pages hold 2 MiB, so that nothing here is owed to where the kernel found memory. The two that are, the exact heap on a driver that needs one
+    """A frame of pages has the first half of them twice and huge pages hold 2 MiB, so that nothing here is owed to where the kernel found memory. The two that are, the exact heap on a driver that needs one
     stretch and more than 1 MiB of the rounded one, are not asked for."""
 
     def check(self, device, wanted, kind=None):

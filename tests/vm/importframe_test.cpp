@@ -7,6 +7,8 @@
 #include <gtest/gtest.h>
 
 #include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <span>
@@ -57,4 +59,21 @@ TEST(ImportFrames, PagesComeTwice)
         for (size_t n = half; n < pages; ++n)
             EXPECT_EQ(std::memcmp(mapping.page_at(n).data(), mapping.page_at(n - half).data(), page), 0) << n;
     }
+}
+
+// Descriptors go to the udmabuf node, the memory and the frame in one piece; none is left for that in two.
+TEST(ImportFrames, AFrameInOnePieceIsNoSubstitute)
+{
+    rlimit limit{};
+    ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &limit), 0);
+    const int next = ::dup(0);
+    ASSERT_GE(next, 0);
+    ::close(next);
+    const rlimit tight{.rlim_cur = static_cast<rlim_t>(next) + 3, .rlim_max = limit.rlim_max};
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &tight), 0);
+    const auto frame = hl::make_import_frames_with(nullptr)(hl::ImportMemory::Pages, 38 * page);
+    ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &limit), 0);
+    ASSERT_FALSE(frame);
+    EXPECT_EQ(frame.error().code, hl::ErrorCode::FdLimit) << frame.error().details();
+    EXPECT_EQ(frame.error().operation, "make frame");
 }
