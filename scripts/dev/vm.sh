@@ -41,6 +41,30 @@ explain_vm_kit_failure() {
   explain_apt_failure "$1" "the virtual machine could not be set up"
 }
 
+# build_guest_modules: tests/vm/modules against the kit's kernel, into $HL_BUILD/guest-modules, where the guest finds them. Says nothing when nothing has changed.
+build_guest_modules() {
+  local source=$HL_TOP/tests/vm/modules output=$HL_BUILD/guest-modules tree=$HL_VM_KIT/root release log
+  release=$(cat "$HL_VM_KIT/kernel-release")
+  mkdir -p "$output"
+  (
+    flock 9
+    if [ "$(cat "$output/.kit" 2>/dev/null)" = "$HL_VM_KIT" ] &&
+      [ -z "$(find "$source" -newer "$output/.kit" -print -quit)" ]; then
+      exit 0
+    fi
+    say "building the guest's modules for Linux $release"
+    echo "$HL_VM_KIT" >"$output/.kit.new"       # as old as the build's start: what is edited meanwhile is newer
+    log=$output/build.log
+    # Paths of the kit: its tools are unpacked, not installed. Without BTF, which only tracing would read and which takes longer than all the rest.
+    if ! PATH=$tree/usr/bin:$tree/usr/sbin:$PATH LD_LIBRARY_PATH=$tree/usr/lib/x86_64-linux-gnu make -j"$(nproc)" -C "$tree/usr/src/linux-headers-$release" \
+      M="$source" MO="$output" CONFIG_DEBUG_INFO_BTF_MODULES= KCFLAGS=-Werror modules >"$log" 2>&1 9>&-; then
+      cat "$log" >&2
+      die "the guest's modules (tests/vm/modules) could not be built for Linux $release" "the compiler's messages are above"
+    fi
+    mv "$output/.kit.new" "$output/.kit"
+  ) 9>"$output/.lock"
+}
+
 # dev_vm [--release] ...: the rest is for tests/vm/vm.py. --prepare only sets up and builds; --suite TEST... is how `./dev test vm` comes here.
 dev_vm() {
   case ${1:-} in --release | --asan | --tsan) take_variant "$1"; shift ;; *) take_variant ;; esac
@@ -50,6 +74,7 @@ dev_vm() {
   # A build directory that belongs to the host is left to it.
   if grep -q '^host-' "$HL_BUILD/.dev-stamp" 2>/dev/null; then HL_BUILD=$HL_TOP/build-vm; fi
   build quiet
+  build_guest_modules
   case $1 in --prepare) return ;; esac
   plugin_environment
   gst-inspect-1.0 --exists hlinfer || true      # brings the registry up to date: in the guest, scanning all plugins takes half a minute
