@@ -49,7 +49,7 @@ build_guest_modules() {
   (
     flock 9
     if [ "$(cat "$output/.kit" 2>/dev/null)" = "$HL_VM_KIT" ] &&
-      [ -z "$(find "$source" -newer "$output/.kit" -print -quit)" ]; then
+      [ -z "$(find "$source" "$HL_TOP"/tests/gaudi-emulator/card/*regs.h -newer "$output/.kit" -print -quit)" ]; then
       exit 0
     fi
     say "building the guest's modules for Linux $release"
