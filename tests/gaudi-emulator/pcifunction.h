@@ -99,8 +99,8 @@ public:
     [[nodiscard]] virtual uint64_t read(unsigned bar, uint64_t offset, unsigned size) = 0;
     virtual void write(unsigned bar, uint64_t offset, unsigned size, uint64_t value) = 0;
 
-    // Config registers of the device's own, 32 bits at a time, `offset` a multiple of 4. nullopt and false: the function
-    // has none there, the plain config space answers.
+    // Config registers of the device's own, 32 bits at a time, `offset` a multiple of 4. nullopt and false: the
+    // function has none there, the plain config space answers.
     [[nodiscard]] virtual std::optional<uint32_t> read_config([[maybe_unused]] unsigned offset) { return std::nullopt; }
     [[nodiscard]] virtual bool write_config([[maybe_unused]] unsigned offset, [[maybe_unused]] uint32_t value)
     {
