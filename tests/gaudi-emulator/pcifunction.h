@@ -112,7 +112,7 @@ public:
     virtual void reset() = 0;
 
     // Once, before the first access.
-    void attach(PciHost &host) { host_ = &host; }
+    virtual void attach(PciHost &host) { host_ = &host; }
 
 protected:
     PciFunction() = default;

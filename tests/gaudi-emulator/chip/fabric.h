@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include "chip/hbm.h"
+#include "chip/hostbus.h"
+#include "chip/interrupts.h"
+#include "chip/mmu.h"
+#include "chip/registerfile.h"
+#include "chip/registerrouter.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <span>
+#include <string>
+
+namespace gaudiemu::chip {
+
+// An engine, as the chip's address space sees it: its AXUSER registers say which address space it lives in.
+struct Initiator {
+    std::string name;
+    unsigned asid = 0;
+    bool bypass = true; // its addresses are physical
+};
+
+// Nobody answers at an address.
+struct AddressFault {
+    uint64_t address = 0;
+    std::string reason;
+    std::optional<PageFault> page; // an MMU said no
+};
+
+// A piece of the address space: bytes that this process maps, or a stretch of the PCIe bus.
+struct Place {
+    std::byte *memory = nullptr;
+    uint64_t bus = 0; // if there is no memory
+    uint64_t size = 0;
+    uint64_t hbm = 0; // the raw address, if it is HBM
+};
+
+// The address space that the chip's engines see, and the routing in it: registers and SRAM (never translated), HBM and
+// the host (translated unless the initiator bypasses the MMUs). Thread safe.
+class Fabric {
+public:
+    Fabric(RegisterFile &registers, const Hbm &hbm, HostBus &bus, Mmu &mmu, const RegisterRouter &router,
+           Interrupts &interrupts)
+        : registers_(registers), hbm_(hbm), bus_(bus), mmu_(mmu), router_(router), interrupts_(interrupts)
+    {}
+
+    // What lies at an address, at most `size` bytes of it.
+    [[nodiscard]] std::expected<Place, AddressFault> resolve(const Initiator &who, uint64_t address, uint64_t size);
+    [[nodiscard]] std::expected<void, AddressFault> read(const Initiator &who, uint64_t address,
+                                                         std::span<std::byte> into);
+    [[nodiscard]] std::expected<void, AddressFault> write(const Initiator &who, uint64_t address,
+                                                          std::span<const std::byte> from);
+    // One word, as the queue managers, the sync manager and completions send it: registers act on it, and so does the
+    // virtual doorbell.
+    [[nodiscard]] std::expected<void, AddressFault> message(const Initiator &who, uint64_t address, uint32_t value);
+
+    [[nodiscard]] HostBus &bus() noexcept { return bus_; }
+    [[nodiscard]] const Hbm &hbm() const noexcept { return hbm_; }
+
+private:
+    [[nodiscard]] std::expected<Place, AddressFault> resolve_registers(uint64_t address, uint64_t size);
+    [[nodiscard]] std::expected<Place, AddressFault> resolve_hbm(const Initiator &who, uint64_t address, uint64_t size);
+    [[nodiscard]] std::expected<Place, AddressFault> resolve_host(const Initiator &who, uint64_t address,
+                                                                  uint64_t size);
+
+    RegisterFile &registers_;
+    const Hbm &hbm_;
+    HostBus &bus_;
+    Mmu &mmu_;
+    const RegisterRouter &router_;
+    Interrupts &interrupts_;
+};
+
+} // namespace gaudiemu::chip

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include "chip/dmaengine.h"
+#include "chip/fabric.h"
+#include "chip/jobgate.h"
+#include "chip/registerfile.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+namespace gaudiemu::chip {
+
+// One stream of a queue manager, while it works off a command buffer.
+struct StreamContext {
+    uint32_t page = 0; // the queue manager's
+    unsigned stream = 0;
+    uint16_t core_event = 0; // 0: there is no DMA core behind it
+    bool user = false;       // its DMA jobs count for the faults on order
+    Initiator messenger;     // how the command processor's messages travel
+    Initiator core;          // how the DMA core's bytes travel
+    JobGate::Epoch epoch = 0;
+};
+
+struct PacketResult {
+    JobResult result = JobResult::Done;
+    // If it faulted: the bit of the queue manager's GLBL_ERR_STS (0: reported already), what was wrong, the packet.
+    uint32_t error_bit = 0;
+    std::string what;
+    uint64_t instruction = 0;
+};
+
+// The command processor: reads the packets of a command buffer (include/gaudi2/gaudi2_packets.h) and does what they
+// say. A packet that it does not know, or that is built of bits that it does not know, stops it.
+class PacketEngine {
+public:
+    PacketEngine(RegisterFile &registers, Fabric &fabric, DmaEngine &dma, ErrorReporter &errors)
+        : registers_(registers), fabric_(fabric), dma_(dma), errors_(errors)
+    {}
+
+    [[nodiscard]] PacketResult run(std::span<const std::byte> buffer, const StreamContext &context);
+
+private:
+    struct Packet {
+        uint32_t word = 0; // the first of the header
+        uint32_t control = 0;
+        std::span<const std::byte> body; // after the header
+    };
+
+    [[nodiscard]] PacketResult step(const Packet &packet, const StreamContext &context);
+    [[nodiscard]] PacketResult write_register(const Packet &packet, const StreamContext &context);
+    [[nodiscard]] PacketResult write_registers(const Packet &packet, const StreamContext &context);
+    [[nodiscard]] PacketResult message(uint64_t address, uint32_t value, const StreamContext &context);
+    [[nodiscard]] PacketResult message_short(const Packet &packet, const StreamContext &context);
+    [[nodiscard]] PacketResult linear_dma(const Packet &packet, const StreamContext &context);
+
+    RegisterFile &registers_;
+    Fabric &fabric_;
+    DmaEngine &dma_;
+    ErrorReporter &errors_;
+};
+
+} // namespace gaudiemu::chip

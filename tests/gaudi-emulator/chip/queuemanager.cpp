@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "chip/queuemanager.h"
+
+#include <cstring>
+#include <format>
+#include <span>
+#include <vector>
+
+namespace gaudiemu::chip {
+
+using namespace gaudi2;
+
+namespace {
+
+constexpr uint32_t sts0_idle = 0x3fff; // gaudi2_masks.h QM_IDLE_MASK: PQF 3:0, CQF 8:4, CP 13:9
+constexpr uint32_t sts1_idle = 0x1;    // QM_ARC_IDLE_MASK
+constexpr uint32_t cgm_idle = 0x100;   // CGM_IDLE_MASK
+constexpr uint32_t error_queue_read = 0x1;
+constexpr uint32_t error_buffer_read = 0x2;
+constexpr uint32_t largest_buffer = 16 * MiB;
+
+// Bits 3:0 for the queue's reads, 8:4 for the buffer's, 13:9 for the command processor's: in GLBL_CFG0 (enable),
+// GLBL_CFG1 (stop) and GLBL_PROT (trusted: physical addresses) alike.
+constexpr uint32_t all_parts(unsigned stream)
+{
+    return 0x211u << stream;
+}
+
+constexpr uint32_t buffer_part(unsigned stream)
+{
+    return 0x10u << stream;
+}
+
+constexpr uint32_t processor_part(unsigned stream)
+{
+    return 0x200u << stream;
+}
+
+} // namespace
+
+void QueueManager::reset()
+{
+    stopped_ = 0;
+    registers_.clear_page(place_.page);
+    if (place_.core_event)
+        registers_.clear_page(place_.page + dma::from_qm);
+}
+
+uint32_t QueueManager::read(uint32_t at)
+{
+    switch (at - place_.page) { // gaudi2.c gaudi2_get_pdma_idle_status() and its kin
+    case qm::glbl_sts0: {
+        uint32_t idle = sts0_idle;
+        for (unsigned stream = 0; stream < qm::streams; ++stream)
+            if (busy_ >> stream & 1)
+                idle &= ~all_parts(stream);
+        return idle;
+    }
+    case qm::glbl_sts1:
+        return sts1_idle;
+    case qm::cgm_sts:
+        return cgm_idle;
+    default:
+        return registers_.load(at);
+    }
+}
+
+void QueueManager::write(uint32_t at, uint32_t value, Origin)
+{
+    registers_.store(at, value);
+    const uint32_t offset = at - place_.page;
+    if (offset < qm::pq_pi || offset >= qm::pq_ci)
+        return;
+    const unsigned stream = (offset - qm::pq_pi) / 4;
+    worker_.post([this, stream, epoch = gate_.epoch()] { work(stream, epoch); });
+}
+
+bool QueueManager::enabled(unsigned stream) const
+{
+    const uint32_t parts = all_parts(stream);
+    return (registers_.load(reg(qm::glbl_cfg0)) & parts) == parts && !(registers_.load(reg(qm::glbl_cfg1)) & parts) &&
+           !(stopped_ >> stream & 1);
+}
+
+// gaudi2.c gaudi2_mmu_prepare(): a context's ASID, and no bypass. Trusted parts bypass: gaudi2_qman_set_test_mode().
+Initiator QueueManager::initiator(uint32_t page, uint32_t asid, uint32_t bypass, bool trusted) const
+{
+    return {.name = place_.name,
+            .asid = registers_.load(page + asid) & 0x3ff,
+            .bypass = trusted || (registers_.load(page + bypass) & 1)};
+}
+
+// The indices run to twice the queue's length, so that full and empty differ (habanalabs.h hl_queue_inc_ptr()).
+void QueueManager::work(unsigned stream, JobGate::Epoch epoch)
+{
+    busy_ |= 1u << stream;
+    while (gate_.open(epoch) && enabled(stream)) {
+        const uint32_t length = 1u << (registers_.load(reg(qm::pq_size, stream)) & 0x1f);
+        const uint32_t ci = registers_.load(reg(qm::pq_ci, stream));
+        if (ci == registers_.load(reg(qm::pq_pi, stream)))
+            break;
+        const uint64_t slot = registers_.load_pair(reg(qm::pq_base_lo, stream), reg(qm::pq_base_hi, stream)) +
+                              uint64_t{ci % length} * sizeof(Descriptor);
+        Descriptor descriptor;
+        const Initiator fetcher{.name = place_.name}; // gaudi2_masks.h QMAN_MAKE_TRUSTED: PQF
+        if (const auto got = fabric_.read(fetcher, slot, std::as_writable_bytes(std::span(&descriptor, 1))); !got) {
+            stop(stream, error_queue_read, std::format("its descriptor at {:#x}: {}", slot, got.error().reason), 0);
+            break;
+        }
+        if (!run(stream, descriptor, epoch))
+            break;
+        registers_.store(reg(qm::pq_ci, stream), (ci + 1) % (2 * length));
+    }
+    busy_ &= ~(1u << stream);
+}
+
+bool QueueManager::run(unsigned stream, const Descriptor &descriptor, JobGate::Epoch epoch)
+{
+    const uint32_t trusted = registers_.load(reg(qm::glbl_prot));
+    const auto part = [&](uint32_t mask) {
+        return initiator(place_.page, qm::axuser_asid, qm::axuser_mmu_bp, trusted & mask);
+    };
+    if (descriptor.size > largest_buffer) {
+        stop(stream, error_buffer_read, std::format("a command buffer of {} bytes", descriptor.size), 0);
+        return false;
+    }
+    std::vector<std::byte> buffer(descriptor.size);
+    if (const auto got = fabric_.read(part(buffer_part(stream)), descriptor.address, buffer); !got) {
+        if (!gate_.open(epoch))
+            return false;
+        if (got.error().page) {
+            errors_.address(place_.name, got.error(), false, 0);
+            stopped_ |= 1u << stream;
+        } else {
+            stop(stream, error_buffer_read,
+                 std::format("its command buffer at {:#x}: {}", descriptor.address, got.error().reason), 0);
+        }
+        return false;
+    }
+    const uint32_t core = place_.page + dma::from_qm;
+    const StreamContext context{.page = place_.page,
+                                .stream = stream,
+                                .core_event = place_.core_event,
+                                .user = place_.name[0] == 'P',
+                                .messenger = part(processor_part(stream)),
+                                .core = initiator(core, dma::axuser_asid, dma::axuser_mmu_bp, false),
+                                .epoch = epoch};
+    const auto result = packets_.run(buffer, context);
+    if (result.result == JobResult::Done)
+        complete(stream, descriptor);
+    else if (result.result == JobResult::Faulted && result.error_bit)
+        stop(stream, result.error_bit, result.what, result.instruction);
+    else if (result.result == JobResult::Faulted)
+        stopped_ |= 1u << stream;
+    return result.result == JobResult::Done;
+}
+
+// common/hw_queue.c hw_queue_schedule_job(): COMP_OFFSET is the sync object's number. The other half of a completion, a
+// word to PQC_HBW_BASE, goes to a scratchpad that nobody reads (gaudi2.c gaudi2_init_qman_pqc()) and is left out.
+void QueueManager::complete(unsigned stream, const Descriptor &descriptor)
+{
+    if (!(registers_.load(reg(qm::pqc_cfg)) & 1))
+        return;
+    const uint64_t address = registers_.load_pair(reg(qm::pqc_lbw_base_lo, stream), reg(qm::pqc_lbw_base_hi, stream)) +
+                             (descriptor.control >> 16 & 0xfff) * 4;
+    const Initiator who{.name = place_.name};
+    if (const auto sent = fabric_.message(who, address, registers_.load(reg(qm::pqc_lbw_wdata, stream))); !sent)
+        errors_.queue(place_.name, std::format("its completion to {:#x}: {}", address, sent.error().reason),
+                      place_.event);
+}
+
+// gaudi2.c gaudi2_handle_qman_err_generic() reads the bits when it gets the event.
+void QueueManager::stop(unsigned stream, uint32_t error_bit, const std::string &what, uint64_t instruction)
+{
+    stopped_ |= 1u << stream;
+    registers_.store(reg(qm::glbl_err_sts, stream), registers_.load(reg(qm::glbl_err_sts, stream)) | error_bit);
+    registers_.store(reg(qm::current_inst_lo, stream), static_cast<uint32_t>(instruction));
+    registers_.store(reg(qm::current_inst_hi, stream), static_cast<uint32_t>(instruction >> 32));
+    errors_.queue(std::format("{} stream {}", place_.name, stream), what, place_.event);
+}
+
+} // namespace gaudiemu::chip
