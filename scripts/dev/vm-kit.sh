@@ -26,7 +26,7 @@ HL_EXTRA_MODULES=(
 HL_BOOT_MODULES=(9pnet_virtio 9p overlay)
 # Where the modules lie that the guest loads: unpacked here, which is quicker than on an emulated processor.
 HL_GUEST_MODULES=(net/9p fs/9p fs/netfs fs/overlayfs fs/configfs drivers/media/common drivers/media/v4l2-core drivers/media/mc drivers/media/cec drivers/media/rc
-  drivers/media/test-drivers 'drivers/gpu/drm/*.ko.xz' drivers/gpu/drm/display drivers/gpu/drm/tiny drivers/gpu/drm/vgem drivers/gpu/drm/virtio)
+  drivers/media/test-drivers 'drivers/gpu/drm/*.ko.xz' drivers/gpu/drm/display drivers/gpu/drm/tiny drivers/gpu/drm/vgem drivers/gpu/drm/virtio drivers/accel/habanalabs)
 
 kit=$1.new
 tree=$kit/root                        # what the guest sees over the root

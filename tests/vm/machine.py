@@ -1,26 +1,24 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """One virtual machine: QEMU over this file system, and the streams to and from it."""
 
-import ctypes
 import os
 import pathlib
 import re
 import selectors
 import shlex
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 
+import gaudi
 import kernellog
 
 GUEST = pathlib.Path(__file__).with_name('guest')
 BOOT_SECONDS = 300                      # a busy two-core machine without KVM needs a minute at most
 HUGE_PAGES = 64                         # of 2 MiB, for importers that want contiguous memory
-PR_SET_PDEATHSIG = 1
 STOP_KEY = b'\x1d'                      # Ctrl-], of a terminal in raw mode
 
 # What barks at a busy host: watchdogs of time; the framebuffer console, which gives a card 100 ms for a vertical blank (drm_crtc_wait_one_vblank()); and, without KVM, the calibration of the
@@ -52,20 +50,23 @@ class Machine:
 
     PORTS = ('out', 'err', 'in', 'log', 'control')
 
-    def __init__(self, kit, memory):
-        self.kit, self.memory = pathlib.Path(kit), memory
+    def __init__(self, kit, memory, gaudi_settings=None):
+        """`gaudi_settings` (gaudi.Settings): with an emulated Gaudi, a capture card and a scan-out engine."""
+        self.kit, self.memory, self.gaudi_settings = pathlib.Path(kit), memory, gaudi_settings
         self.accel = accelerator()
         self.cpus = min(len(os.sched_getaffinity(0)), 4)
         self.kernel = (self.kit / 'kernel-release').read_text(encoding='ascii').strip()
         self.log = kernellog.KernelLog()
         self.serial = bytearray()
         self.share = None
+        self.emulator = None
         self.process = None
         self.ends = {}
 
     def describe(self):
         how = 'KVM' if self.accel == 'kvm' else 'software emulation (TCG)'
-        return f'Linux {self.kernel}, QEMU {self.qemu_version()}, {how}, {self.cpus} CPUs, {self.memory} MB'
+        devices = f', an emulated {self.gaudi_settings.chip.capitalize()} ({self.gaudi_settings.topology})' if self.gaudi_settings else ''
+        return f'Linux {self.kernel}, QEMU {self.qemu_version()}, {how}, {self.cpus} CPUs, {self.memory} MB{devices}'
 
     def qemu(self):
         """The emulator's command and environment: it is unpacked, not installed."""
@@ -91,7 +92,13 @@ class Machine:
         (self.share / 'command').write_text(''.join(word + '\0' for word in command), encoding='utf-8')
 
     def start(self, ports):
-        """Starts QEMU with these ports connected."""
+        """Starts QEMU with these ports connected, and before it what it connects to."""
+        if self.gaudi_settings:
+            self.emulator = gaudi.Emulator(self.gaudi_settings, self.share / 'gaudi-emulator.log')
+            try:
+                self.emulator.start()
+            except gaudi.EmulatorError as error:
+                raise MachineError(str(error)) from error
         command, environment = self.qemu()
         theirs = []
 
@@ -102,7 +109,8 @@ class Machine:
             return ['-chardev', f'socket,id={name},fd={other.fileno()}']
 
         share = 'local,security_model=none,multidevs=remap'
-        command += ['-accel', 'tcg,thread=multi,tb-size=512' if self.accel == 'tcg' else self.accel, '-cpu', 'max', '-smp', str(self.cpus), '-m', f'{self.memory}M', '-machine', 'q35',
+        command += ['-accel', 'tcg,thread=multi,tb-size=512' if self.accel == 'tcg' else self.accel, '-cpu', 'max', '-smp', str(self.cpus),
+                    '-m', f'{self.memory}M', '-machine', 'q35,memory-backend=memory' if self.emulator else 'q35',
                     '-no-user-config', '-nodefaults', '-no-reboot', '-display', 'none', '-monitor', 'none',
                     '-kernel', str(self.kit / 'vmlinuz'), '-initrd', str(self.kit / 'initramfs'),
                     '-append', f'console=ttyS0 loglevel=5 log_buf_len=16M panic=-1 hugepages={HUGE_PAGES} {QUIET[self.accel]}',
@@ -111,11 +119,12 @@ class Machine:
                     '-fsdev', f'{share},id=share,path={self.escaped(self.share)}', '-device', 'virtio-9p-pci,fsdev=share,mount_tag=share',
                     '-device', 'virtio-gpu-pci', '-device', 'bochs-display', '-device', 'cirrus-vga',
                     *channel('serial'), '-serial', 'chardev:serial', '-device', 'virtio-serial-pci']
+        if self.emulator:
+            command += ['-object', f'memory-backend-memfd,id=memory,size={self.memory}M,share=on', *self.emulator.arguments()]
         for name in ports:
             command += [*channel(name), '-device', 'virtconsole,chardev=tty' if name == 'tty' else f'virtserialport,chardev={name},name={name}']
-        libc = ctypes.CDLL(None)
         self.process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=[end.fileno() for end in theirs],
-                                        start_new_session=True, preexec_fn=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL))
+                                        start_new_session=True, preexec_fn=gaudi.die_with_parent)
         for end in theirs:
             end.close()
 
@@ -129,6 +138,8 @@ class Machine:
         if self.process:
             self.process.kill()
             self.process.wait()
+        if self.emulator:
+            self.emulator.stop()
         for end in self.ends.values():
             end.close()
         self.ends = {}
@@ -138,10 +149,16 @@ class Machine:
         if self.share:
             shutil.rmtree(self.share, ignore_errors=True)
 
+    def emulator_failure(self):
+        """In words, if there is an emulator and it has ended with an error while the machine ran."""
+        return self.emulator.failure() if self.emulator else ''
+
     def last_words(self):
-        """Of the console, for a machine that died."""
-        lines = self.serial.decode(errors='replace').replace('\r', '').splitlines()
-        return '\n'.join('  ' + line for line in lines[-60:])
+        """Of the console, for a machine that died, and of the emulator's if that died before it."""
+        lines = ['  ' + line for line in self.serial.decode(errors='replace').replace('\r', '').splitlines()[-60:]]
+        if failure := self.emulator_failure():
+            lines.append(failure)
+        return '\n'.join(lines)
 
 
 class Session:

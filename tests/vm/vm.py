@@ -13,6 +13,7 @@ import sys
 import termios
 import tty
 
+import gaudi
 import kernellog
 import machine
 import suite
@@ -27,18 +28,22 @@ def say(text):
 
 
 def parse(arguments):
-    parser = argparse.ArgumentParser(prog='./dev vm', usage='./dev vm [--memory MB] [--timeout S] [--results DIR] (--shell | -- CMD [ARG...])',
+    parser = argparse.ArgumentParser(prog='./dev vm', usage='./dev vm [--gaudi2 [...]] [--memory MB] [--timeout S] [--results DIR] (--shell | -- CMD [ARG...])',
                                      description='Run a command with the built plugin in a virtual machine with cameras and displays.')
     parser.add_argument('--kit', type=pathlib.Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument('--memory', type=int, default=2048, metavar='MB', help="the machine's memory (default: 2048)")
     parser.add_argument('--timeout', type=float, metavar='S', help='end the machine after so many seconds, boot included, with status 124 (default: 900; a shell: none)')
     parser.add_argument('--results', type=pathlib.Path, metavar='DIR', help='keep here what the command leaves in $HL_VM_RESULTS')
+    parser.add_argument('--gaudi2', action='store_true', help='with an emulated Gaudi2, a capture card and a scan-out engine')
+    parser.add_argument('--topology', choices=gaudi.TOPOLOGIES, default=gaudi.TOPOLOGIES[0], help='where these sit: below one switch (default), or each below a root port')
+    parser.add_argument('--gaudi-option', action='append', default=[], metavar='OPTION', help='one more of gaudi-emulator, for instance --gaudi-option=--fault=dma-stall@3')
     parser.add_argument('--shell', action='store_true', help='a shell instead of a command')
     parser.add_argument('--suite', action='store_true', help=argparse.SUPPRESS)
     parser.add_argument('command', nargs='*', metavar='CMD')
     options = parser.parse_args(arguments)
     if options.shell == bool(options.command):
         parser.error('either a command after -- or --shell')
+    options.gaudi = gaudi.Settings(topology=options.topology, options=tuple(options.gaudi_option)) if options.gaudi2 else None
     if options.timeout is None:
         options.timeout = 0 if options.shell else 900
     return options
@@ -86,13 +91,15 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     signal.signal(signal.SIGHUP, lambda *_: sys.exit(128 + signal.SIGHUP))
     try:
-        vm = machine.Machine(options.kit, options.memory)
+        vm = machine.Machine(options.kit, options.memory, options.gaudi)
     except machine.MachineError as error:
         say(f'error: {error}')
         return MACHINE_FAILED
     try:
         status = session(vm, options)
         keep_results(vm, options.results)
+        if failure := vm.emulator_failure():
+            raise machine.MachineError(failure)
     except TimeoutError:
         keep_results(vm, options.results)
         say(f'error: not done within {options.timeout:g} s: the machine was stopped (--timeout S sets another bound)')

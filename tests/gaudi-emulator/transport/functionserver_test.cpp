@@ -105,6 +105,7 @@ TEST_F(FunctionServerTest, DescribesASparseBarInTwoSteps)
     EXPECT_EQ(first.at<uint32_t>(0), 32U + 16 + 2 * 16);
     EXPECT_EQ(first.at<uint32_t>(4), VFIO_REGION_INFO_FLAG_READ | VFIO_REGION_INFO_FLAG_WRITE |
                                          VFIO_REGION_INFO_FLAG_MMAP | VFIO_REGION_INFO_FLAG_CAPS);
+    EXPECT_EQ(first.at<uint32_t>(12), 32U); // where the capability will begin
     EXPECT_EQ(first.at<uint64_t>(16), TestFunction::bar0_size);
 
     const auto whole = client.region_info(0, first.at<uint32_t>(0));

@@ -7,7 +7,7 @@ namespace gaudiemu {
 
 // The negative control of every test of a device: it has the identity and the BARs of another function and does
 // nothing. Trapped reads give zero, writes are forgotten, no interrupt comes.
-class NullFunction final : public PciFunction {
+class NullFunction : public PciFunction {
 public:
     // Of `model` only identity() and bars() are used; it must live as long as this.
     explicit NullFunction(const PciFunction &model) : model_(model) {}

@@ -75,9 +75,11 @@ std::expected<Regions::Info, int> Regions::info(uint32_t region, uint32_t argsz)
     const auto areas = static_cast<uint32_t>(found->mapped.size());
     answer.flags |= VFIO_REGION_INFO_FLAG_CAPS;
     answer.argsz = first_sparse_area + areas * static_cast<uint32_t>(sizeof(vfio_region_sparse_mmap_area));
-    if (argsz < answer.argsz) // the client asks again, with room for all of it
-        return Info{ByteWriter().put(answer).take(), -1};
     answer.cap_offset = sizeof(answer);
+    // The client asks again, with room for all of it. QEMU wants the place of the capabilities already now
+    // (hw/vfio-user/device.c vfio_user_device_io_get_region_info()).
+    if (argsz < answer.argsz)
+        return Info{ByteWriter().put(answer).take(), -1};
     ByteWriter out;
     out.put(answer);
     out.put(vfio_info_cap_header{.id = VFIO_REGION_INFO_CAP_SPARSE_MMAP, .version = 1, .next = 0});
