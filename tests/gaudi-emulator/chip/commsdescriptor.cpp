@@ -26,14 +26,14 @@ constexpr uint8_t level_info = 2; // LKD_FW_ASCII_MSG_INF
 
 // struct cpu_dyn_regs, by word.
 constexpr std::array<std::pair<size_t, uint32_t>, 30> register_words{
-    {{0, cpuif::pq_base_lo},    {1, cpuif::pq_base_hi},   {2, cpuif::pq_length},      {3, cpuif::queue_init},
-     {4, cpuif::eq_base_lo},    {5, cpuif::eq_base_hi},   {6, cpuif::eq_length},      {7, cpuif::eq_read},
-     {8, cpuif::cq_base_lo},    {9, cpuif::cq_base_hi},   {10, cpuif::cq_length},     {11, cpuif::pf_pq_pi},
-     {12, psoc::dev_sts0},      {13, psoc::dev_sts1},     {14, psoc::boot_err0},      {15, psoc::boot_err1},
-     {16, psoc::boot_status},   {23, cpuif::hw_state},    {24, psoc::kmd_msg_to_cpu}, {25, psoc::cmd_status_to_host},
-     {26, psoc::pi_update_irq}, {27, psoc::tpc_qm_irq},   {28, psoc::mme_qm_irq},     {29, psoc::dma_qm_irq},
-     {30, psoc::nic_qm_irq},    {31, psoc::dma_core_irq}, {32, psoc::halt_irq},       {33, psoc::ints_irq},
-     {35, psoc::rot_qm_irq},     {37, psoc::engine_arc_irq}}};
+    {{0, cpuif::pq_base_lo},    {1, cpuif::pq_base_hi},    {2, cpuif::pq_length},      {3, cpuif::queue_init},
+     {4, cpuif::eq_base_lo},    {5, cpuif::eq_base_hi},    {6, cpuif::eq_length},      {7, cpuif::eq_read},
+     {8, cpuif::cq_base_lo},    {9, cpuif::cq_base_hi},    {10, cpuif::cq_length},     {11, cpuif::pf_pq_pi},
+     {12, psoc::dev_sts0},      {13, psoc::dev_sts1},      {14, psoc::boot_err0},      {15, psoc::boot_err1},
+     {16, psoc::boot_status},   {23, cpuif::hw_state},     {24, psoc::kmd_msg_to_cpu}, {25, psoc::cmd_status_to_host},
+     {26, psoc::pi_update_irq}, {27, psoc::tpc_qm_irq},    {28, psoc::mme_qm_irq},     {29, psoc::dma_qm_irq},
+     {30, psoc::nic_qm_irq},    {31, psoc::dma_core_irq},  {32, psoc::halt_irq},       {33, psoc::ints_irq},
+     {35, psoc::rot_qm_irq},    {37, psoc::engine_arc_irq}}};
 
 } // namespace
 

@@ -20,7 +20,7 @@ class FakeHost final : public PciHost {
 public:
     static constexpr uint64_t base = 0x10000000;
 
-    explicit FakeHost(size_t size = 16 << 20) : memory_(size) {}
+    explicit FakeHost(size_t size = 32 << 20) : memory_(size) {}
 
     std::expected<void, BusFault> dma_read(uint64_t address, std::span<std::byte> into) override
     {
