@@ -373,9 +373,9 @@ TEST(FunctionServerRemoteDma, WritesAndReadsInPieces)
         EXPECT_EQ(request->command, std::to_underlying(Command::DmaWrite));
         EXPECT_EQ(request->flags, 0U);
         EXPECT_EQ(request->at<uint64_t>(0), 0x8000'0010 + got.size());
-        EXPECT_EQ(request->at<uint32_t>(8), size);
+        EXPECT_EQ(request->at<uint64_t>(8), size);
         ASSERT_EQ(request->payload.size(), 16 + size);
-        got.insert(got.end(), request->payload.begin() + 12, request->payload.end() - 4);
+        got.insert(got.end(), request->payload.begin() + 16, request->payload.end());
         EXPECT_EQ(client.read_number<uint32_t>(config, 0), 0x10201DA3U);
         client.send(Client::message(request->id, request->command, {}, 1));
     }
@@ -387,9 +387,9 @@ TEST(FunctionServerRemoteDma, WritesAndReadsInPieces)
     const auto request = client.receive();
     ASSERT_TRUE(request);
     EXPECT_EQ(request->command, std::to_underlying(Command::DmaRead));
-    EXPECT_EQ(request->at<uint32_t>(8), 10U);
+    EXPECT_EQ(request->at<uint64_t>(8), 10U);
     ByteWriter out;
-    out.put(uint64_t{0x8000'0000}).put(uint32_t{10}).put_bytes(pattern(10)).put(uint32_t{0});
+    out.put(uint64_t{0x8000'0000}).put(uint64_t{10}).put_bytes(pattern(10));
     client.send(Client::message(request->id, request->command, out.take(), 1));
     EXPECT_TRUE(reading.get());
     EXPECT_EQ(back, pattern(10));
@@ -406,7 +406,7 @@ TEST_F(FunctionServerTest, ADmaAcrossMemoryAndADeviceIsCutWhereTheyMeet)
     const auto request = client.receive();
     ASSERT_TRUE(request);
     EXPECT_EQ(request->at<uint64_t>(0), page);
-    EXPECT_EQ(request->at<uint32_t>(8), 32U);
+    EXPECT_EQ(request->at<uint64_t>(8), 32U);
     EXPECT_TRUE(std::ranges::equal(memory.span().last(32), std::span(data).first(32)));
     client.send(Client::message(request->id, request->command, {}, 0x21));
     EXPECT_FALSE(writing.get());
@@ -427,7 +427,7 @@ TEST_F(FunctionServerTest, SeveralWorkersGetTheirOwnAnswers)
         requests.push_back(client.receive().value());
     for (const auto &request : requests | std::views::reverse) {
         ByteWriter out;
-        out.put(request.at<uint64_t>(0)).put(uint32_t{8}).put(request.at<uint64_t>(0)).put(uint32_t{0});
+        out.put(request.at<uint64_t>(0)).put(uint64_t{8}).put(request.at<uint64_t>(0));
         client.send(Client::message(request.id, request.command, out.take(), 1));
     }
     for (size_t i = 0; i < workers; ++i) {

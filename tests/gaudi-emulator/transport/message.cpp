@@ -219,12 +219,10 @@ std::expected<Request, int> parse_request(const Header &header, std::span<const 
     return std::unexpected(ENOSYS);
 }
 
-// DMA_READ and DMA_WRITE as QEMU has them (hw/vfio-user/protocol.h, VFIOUserDMARW, 10.1 to 11.1): the address, a count
-// of 32 bits, then at once the data, 12 bytes into the payload; and the message is as long as if the data began at 16,
-// for that is the structure's size. The protocol's text has a count of 64 bits there, whose upper half is QEMU's first
-// data.
+// Address and count of a DMA_READ or DMA_WRITE, both of 64 bits; the data follow. So says the text of the protocol, and
+// so does QEMU 11.1.3; the first versions of QEMU with these messages had a count of 32 bits with the data right behind
+// it (hw/vfio-user/protocol.h VFIOUserDMARW), and are not served.
 namespace {
-constexpr size_t dma_data_offset = 12;
 constexpr size_t dma_fixed_size = 16;
 } // namespace
 
@@ -235,14 +233,14 @@ std::expected<std::span<const std::byte>, int> parse_dma_read_reply(const Header
         return std::unexpected(*header.error);
     if (header.command != static_cast<uint16_t>(Command::DmaRead) || payload.size() != dma_fixed_size + count)
         return std::unexpected(EIO);
-    return payload.subspan(dma_data_offset, count);
+    return payload.subspan(dma_fixed_size, count);
 }
 
 std::vector<std::byte> make_dma_read(uint16_t id, uint64_t address, uint32_t count)
 {
     ByteWriter out;
     put_header(out, id, static_cast<uint16_t>(Command::DmaRead), header_size + dma_fixed_size, type_request, 0);
-    out.put(address).put(count).put(uint32_t{0});
+    out.put(address).put(uint64_t{count});
     return out.take();
 }
 
@@ -251,7 +249,7 @@ std::vector<std::byte> make_dma_write(uint16_t id, uint64_t address, std::span<c
     ByteWriter out;
     put_header(out, id, static_cast<uint16_t>(Command::DmaWrite), header_size + dma_fixed_size + data.size(),
                type_request, 0);
-    out.put(address).put(static_cast<uint32_t>(data.size())).put_bytes(data).put(uint32_t{0});
+    out.put(address).put(uint64_t{data.size()}).put_bytes(data);
     return out.take();
 }
 
