@@ -83,17 +83,44 @@ Json json_of(const DeviceInfo &info)
             {"memory_bytes", info.memory_size}};
 }
 
+Json json_of(const GaudiPlace &place)
+{
+    return {{"address", place.gaudi.address},
+            {"pci_device", place.gaudi.device},
+            {"accel", place.gaudi.accel < 0 ? Json() : Json(place.gaudi.accel)},
+            {"module", place.gaudi.module < 0 ? Json() : Json(place.gaudi.module)},
+            {"driver", place.driver},
+            {"iommu", place.iommu},
+            {"window_bytes", place.window_bytes},
+            {"memory_bytes", place.memory_bytes}};
+}
+
+Json json_of(const PeerFinding &finding)
+{
+    return {{"node", finding.node},
+            {"kind", finding.kind},
+            {"driver", finding.driver},
+            {"pci", finding.pci},
+            {"gaudi", finding.gaudi},
+            {"route", peer_route_name(finding.path.route)},
+            {"meeting", finding.path.meeting},
+            {"acs_redirect", finding.path.redirecting},
+            {"verdict", peer_verdict_name(finding.verdict)},
+            {"text", finding.text},
+            {"remedy", finding.remedy}};
+}
+
 } // namespace
 
 std::string DoctorReport::json() const
 {
-    Json all = {{"version", 1}, {"host", json_of(host)}};
+    Json all = {{"version", 1}};
+    if (!root.empty())
+        all["root"] = root;
+    all["host"] = json_of(host);
     Json &chips = all["gaudis"] = Json::array();
-    for (const PciGaudi &gaudi : gaudis)
-        chips.push_back({{"address", gaudi.address},
-                         {"pci_device", gaudi.device},
-                         {"accel", gaudi.accel < 0 ? Json() : Json(gaudi.accel)},
-                         {"module", gaudi.module < 0 ? Json() : Json(gaudi.module)}});
+    for (const GaudiPlace &place : peers.gaudis)
+        chips.push_back(json_of(place));
     all["device"] = device ? json_of(*device) : Json{{"error", json_of(device.error())}};
     Json &importers = all["importers"] = Json::array();
     for (const ImportFinding &finding : findings)
@@ -105,6 +132,9 @@ std::string DoctorReport::json() const
         failed.push_back(std::move(entry));
     }
     all["not_importers"] = others;
+    Json &peer = all["peers"] = Json::array();
+    for (const PeerFinding &finding : peers.findings)
+        peer.push_back(json_of(finding));
     all["exit_status"] = static_cast<int>(exit_status());
     // Names come from drivers: what is no UTF-8 must not throw.
     return all.dump(2, ' ', false, Json::error_handler_t::replace) + '\n';

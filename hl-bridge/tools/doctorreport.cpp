@@ -84,7 +84,8 @@ std::string host_text(const HostSupport &host)
 std::string device_text(const DoctorReport &report)
 {
     std::string chips;
-    for (const PciGaudi &gaudi : report.gaudis) {
+    for (const GaudiPlace &place : report.peers.gaudis) {
+        const PciGaudi &gaudi = place.gaudi;
         chips += std::format("{}{}", chips.empty() ? "" : ", ", gaudi.address);
         chips += gaudi.accel < 0 ? std::string(" (no driver)") : std::format(" (accel{})", gaudi.accel);
     }
@@ -112,10 +113,33 @@ std::string cell(const std::optional<ImportVerdict> &verdict)
     std::unreachable();
 }
 
-// One note for all memories with the same story.
+// One note for all that have the same story.
+class Stories {
+public:
+    void add(std::string story, std::string_view teller)
+    {
+        const auto at = std::ranges::find(told_, story, &std::pair<std::string, std::string>::first);
+        if (at == told_.end())
+            told_.emplace_back(std::move(story), teller);
+        else
+            at->second += std::format(", {}", teller);
+    }
+
+    [[nodiscard]] std::string text() const
+    {
+        std::string out;
+        for (const auto &[story, tellers] : told_)
+            out += std::format("  {}: {}\n", tellers, story);
+        return out;
+    }
+
+private:
+    std::vector<std::pair<std::string, std::string>> told_; // story, tellers
+};
+
 std::string notes(const ImportFinding &finding)
 {
-    std::vector<std::pair<std::string, std::string>> stories; // story, memories
+    Stories stories;
     for (const ImportMemory memory : all_import_memories) {
         const auto &verdict = finding.of(memory);
         if (!verdict || verdict->answer == ImportAnswer::Imports || verdict->cause == ImportCause::NotADmabuf)
@@ -126,16 +150,9 @@ std::string notes(const ImportFinding &finding)
                                         errno_text(verdict->sys_errno));
         if (!verdict->remedy.empty())
             story += "\n    -> " + verdict->remedy;
-        const auto at = std::ranges::find(stories, story, &std::pair<std::string, std::string>::first);
-        if (at == stories.end())
-            stories.emplace_back(std::move(story), import_memory_name(memory));
-        else
-            at->second += std::format(", {}", import_memory_name(memory));
+        stories.add(std::move(story), import_memory_name(memory));
     }
-    std::string out;
-    for (const auto &[story, memories] : stories)
-        out += std::format("  {}: {}\n", memories, story);
-    return out;
+    return stories.text();
 }
 
 std::string findings_text(const std::vector<ImportFinding> &findings)
@@ -167,6 +184,45 @@ std::string findings_text(const std::vector<ImportFinding> &findings)
     return out + simulated + details;
 }
 
+std::string binary_size(uint64_t bytes)
+{
+    constexpr uint64_t gib = uint64_t{1} << 30;
+    return bytes >= gib ? std::format("{} GiB", bytes / gib) : std::format("{} MiB", bytes >> 20);
+}
+
+std::string place_text(const GaudiPlace &place)
+{
+    std::string out = std::format("{}: memory window {}, {}, driver {}\n", place.gaudi.address,
+                                  place.window_bytes ? binary_size(place.window_bytes) : "none",
+                                  place.iommu.empty() ? "no IOMMU" : std::format("IOMMU {}", place.iommu),
+                                  place.driver.empty() ? "none" : place.driver);
+    if (place.window_bytes < place.memory_bytes)
+        out += std::format("  the window (BAR 4) shows peers {} of {}: frames beyond cannot be exported\n"
+                           "    -> switch on large or \"above 4G\" PCI windows in the firmware's set-up\n",
+                           binary_size(place.window_bytes), binary_size(place.memory_bytes));
+    return out;
+}
+
+std::string peers_text(const PeerReport &peers)
+{
+    if (peers.gaudis.empty())
+        return {};
+    std::string out = "\nPeer to peer\n";
+    for (const GaudiPlace &place : peers.gaudis)
+        out += place_text(place);
+    if (peers.findings.empty())
+        return out;
+    Table table({"NODE", "KIND", "DRIVER", "PCI", "GAUDI", "ROUTE", "VERDICT"});
+    Stories stories;
+    for (const PeerFinding &finding : peers.findings) {
+        table.add({finding.node, finding.kind, finding.driver.empty() ? "-" : finding.driver,
+                   finding.pci.empty() ? "-" : finding.pci, finding.gaudi,
+                   std::string(peer_route_name(finding.path.route)), std::string(peer_verdict_name(finding.verdict))});
+        stories.add(finding.remedy.empty() ? finding.text : finding.text + "\n    -> " + finding.remedy, finding.node);
+    }
+    return out + '\n' + table.text() + stories.text();
+}
+
 // Of no memory that can be made here is it known whether the importer takes it.
 bool undecided(const ImportFinding &finding)
 {
@@ -191,11 +247,15 @@ DoctorReport::Exit DoctorReport::exit_status() const
 
 std::string DoctorReport::text() const
 {
+    if (!root.empty())
+        return std::format("saved tree  {}\n", root) +
+               (peers.gaudis.empty() ? "no Gaudi on its PCI bus\n" : peers_text(peers));
     std::string out = host_text(host) + device_text(*this);
     if (!findings.empty())
         out += findings_text(findings);
     else if (failures.empty())
         out += "\nno V4L2 or DRM node that imports video frames\n";
+    out += peers_text(peers);
     for (const DoctorFailure &failure : failures)
         out += std::format("\n{}\n  {}{}\n    -> {}\n", failure.node, failure.error.headline(),
                            failure.error.sys_errno ? std::format(" ({})", errno_text(failure.error.sys_errno)) : "",

@@ -3,9 +3,9 @@
 
 #include "core/error.h"
 #include "device/deviceinfo.h"
-#include "device/devicespec.h"
 #include "device/hostsupport.h"
 #include "importers/importjudge.h"
+#include "tools/peerreport.h"
 
 #include <expected>
 #include <optional>
@@ -30,12 +30,13 @@ struct DoctorReport {
         NoImporter = 3, // a node that was named is missing, or imports nothing
     };
 
+    std::string root; // of a saved tree; empty: the running machine
     HostSupport host;
-    std::vector<PciGaudi> gaudis;
     std::expected<DeviceInfo, Error> device;
     std::vector<ImportFinding> findings;
     std::vector<DoctorFailure> failures; // nodes that were named, or may not be opened
     std::vector<std::string> others;     // nodes found that are no importers
+    PeerReport peers;
 
     [[nodiscard]] Exit exit_status() const;
     [[nodiscard]] std::string text() const;

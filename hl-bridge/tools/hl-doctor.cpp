@@ -3,10 +3,9 @@
 // hl-doctor: tells of each V4L2 and DRM importer of this machine which memory it takes. docs/hl-doctor.md.
 #include "device/device.h"
 #include "tools/doctorreport.h"
+#include "tools/savedtree.h"
 
 #include <cstdio>
-#include <cstdlib>
-#include <cstring>
 #include <exception>
 #include <optional>
 #include <string>
@@ -18,12 +17,17 @@ namespace {
 using hl::DoctorReport;
 
 constexpr const char *usage = R"(Usage: hl-doctor [--json] [--device=SPEC] [NODE...]
+       hl-doctor [--json] --root=DIR
+       hl-doctor --save=DIR
 
 Offers frames of each kind of memory to every V4L2 and DRM importer (or to the NODEs only), and says which it takes
-and why not the others. Streams nothing, sets no format and no mode.
+and why not the others, and where a Gaudi is plugged in, which PCI Express route leads from it to each importer. Streams
+nothing, sets no format and no mode.
 
   --json         one JSON object instead of the table
   --device=SPEC  take device memory from this Gaudi (default: $HL_DEVICE, then auto)
+  --save=DIR     save this machine's PCI tree to DIR
+  --root=DIR     judge the routes of a tree saved in DIR instead of this machine; nothing is offered to any driver
   --help         this text
 
 Exit status: 0 every node was judged; 1 some could not be (busy, no permission, nothing to try with); 2 wrong usage;
@@ -34,8 +38,17 @@ struct Arguments {
     bool json = false;
     bool help = false;
     std::string device;
+    std::string save, root; // directories
     std::vector<std::string> nodes;
 };
+
+// The V of an option NAME=V, or null.
+std::optional<std::string> value_of(std::string_view word, std::string_view name)
+{
+    if (!word.starts_with(name) || word.size() == name.size())
+        return std::nullopt;
+    return std::string(word.substr(name.size()));
+}
 
 // Empty, with a message on stderr, where they are wrong.
 std::optional<Arguments> parse(int count, char **values)
@@ -52,12 +65,20 @@ std::optional<Arguments> parse(int count, char **values)
             out.json = true;
         } else if (word == "--help" || word == "-h") {
             out.help = true;
-        } else if (word.starts_with("--device=")) {
-            out.device = word.substr(std::strlen("--device="));
+        } else if (const auto device = value_of(word, "--device=")) {
+            out.device = *device;
+        } else if (const auto save = value_of(word, "--save=")) {
+            out.save = *save;
+        } else if (const auto root = value_of(word, "--root=")) {
+            out.root = *root;
         } else {
             (void)std::fprintf(stderr, "hl-doctor: there is no option %s\n%s", values[i], usage);
             return std::nullopt;
         }
+    }
+    if (!out.root.empty() && (!out.nodes.empty() || !out.device.empty())) {
+        (void)std::fprintf(stderr, "hl-doctor: a saved tree has no nodes to ask and no device\n%s", usage);
+        return std::nullopt;
     }
     return out;
 }
@@ -76,19 +97,37 @@ void judge_node(const std::string &node, bool named, const hl::ImportJudge &judg
     }
 }
 
+DoctorReport examine_tree(const std::string &root)
+{
+    return {.root = root,
+            .host = hl::HostSupport::read(root),
+            .device = hl::fail(hl::ErrorCode::DeviceNotFound, "open device", "a saved tree has none"),
+            .peers = hl::PeerReport::make(root, nullptr, {})};
+}
+
 DoctorReport examine(const Arguments &arguments)
 {
-    const char *sysfs = std::getenv("HL_SYSFS");
+    if (!arguments.root.empty())
+        return examine_tree(arguments.root);
     auto device = hl::Device::open(arguments.device);
     DoctorReport report{.host = hl::HostSupport::read(),
-                        .gaudis = hl::find_pci_gaudis(sysfs && *sysfs ? sysfs : "/sys"),
                         .device = device ? std::expected<hl::DeviceInfo, hl::Error>((*device)->info())
                                          : std::unexpected(device.error())};
     const hl::ImportJudge judge(device.value_or(nullptr));
     const bool named = !arguments.nodes.empty();
     for (const std::string &node : named ? arguments.nodes : hl::find_importer_nodes())
         judge_node(node, named, judge, report);
+    report.peers = hl::PeerReport::make({}, &report.findings, report.device ? report.device->spec : std::string());
     return report;
+}
+
+int save(const std::string &directory)
+{
+    const auto saved = hl::save_tree({}, directory);
+    if (saved)
+        return 0;
+    (void)std::fprintf(stderr, "hl-doctor: %s\n", saved.error().cause.c_str());
+    return DoctorReport::NotJudged;
 }
 
 } // namespace
@@ -102,6 +141,8 @@ try {
         (void)std::fputs(usage, stdout);
         return 0;
     }
+    if (!arguments->save.empty())
+        return save(arguments->save);
     const DoctorReport report = examine(*arguments);
     const std::string text = arguments->json ? report.json() : report.text();
     (void)std::fwrite(text.data(), 1, text.size(), stdout);

@@ -93,7 +93,7 @@ TEST(DoctorReport, TellsTheStateOfTheMachine)
 TEST(DoctorReport, SaysWhyThereIsNoDevice)
 {
     DoctorReport report = report_of({});
-    report.gaudis = {{.address = "0000:4d:00.0", .accel = 0}};
+    report.peers.gaudis = {{.gaudi = {.address = "0000:4d:00.0", .accel = 0}}};
     report.device = std::unexpected(error_of(hl::ErrorCode::DeviceUnusable));
     EXPECT_THAT(report.text(), HasSubstr("Gaudi       0000:4d:00.0 (accel0)\ndevice      HL-DEV-006: so it is\n"));
     const json parsed = json::parse(report.json());

@@ -26,7 +26,9 @@ namespace hl::test {
 //     ADDRESS VENDOR:DEVICE CLASS [PORT] [NAME=VALUE...]
 //                                         a function, below the nearest line above that is indented less; PORT is
 //                                         root-port, upstream or downstream; acs=CONTROL, barN=SIZE, config=BYTES,
-//                                         iommu=TYPE, driver=NAME, accel=N
+//                                         iommu=TYPE, driver=NAME, accel=N, and the class devices video=N,
+//                                         card=N, render=N, rdma=NAME
+//   platform NAME video=N                  a camera that is no PCI device
 //   expect EXPORTER IMPORTER ROUTE [meeting=ADDRESS] [redirecting=ADDRESS,...]
 //   bar ADDRESS N SIZE                    what the tree is to say of a BAR
 class PciTopology {
@@ -87,6 +89,8 @@ private:
                 << (words.at(1) == "p2pdma" ? "0000000000000000 T pci_p2pdma_distance_many\n" : "");
         } else if (words[0] == "host") {
             above_ = {{0, path("sys/devices/" + words.at(1))}};
+        } else if (words[0] == "platform") {
+            add_nodes(path("sys/devices/platform/" + words.at(1)), facts(words, 2));
         } else if (words[0] == "expect") {
             expectations.push_back({words.at(1), words.at(2), words.at(3), facts(words, 4)});
         } else if (words[0] == "bar") {
@@ -125,8 +129,28 @@ private:
             add_group(device, given.at("iommu"));
         if (given.contains("driver"))
             std::filesystem::create_symlink("/sys/bus/pci/drivers/" + given.at("driver"), device / "driver");
+        add_nodes(device, given);
         if (given.contains("accel"))
             std::filesystem::create_directories(device / "accel" / ("accel" + given.at("accel")));
+    }
+
+    void add_nodes(const std::filesystem::path &device, const std::map<std::string, std::string> &given)
+    {
+        const std::map<std::string, std::pair<std::string, std::string>> classes{{"video", {"video4linux", "video"}},
+                                                                                 {"card", {"drm", "card"}},
+                                                                                 {"render", {"drm", "renderD"}},
+                                                                                 {"rdma", {"infiniband", ""}}};
+        for (const auto &[fact, value] : given) {
+            const auto at = classes.find(fact);
+            if (at == classes.end())
+                continue;
+            const auto &[name, prefix] = at->second;
+            const auto node = device / name / (prefix + value);
+            std::filesystem::create_directories(node);
+            std::filesystem::create_symlink(device, node / "device");
+            std::filesystem::create_directories(path("sys/class/" + name));
+            std::filesystem::create_symlink(node, path("sys/class/" + name + '/' + prefix + value));
+        }
     }
 
     // The capabilities that say what a port is, and its ACS control register.
