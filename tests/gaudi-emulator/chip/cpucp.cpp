@@ -47,6 +47,7 @@ enum Opcode : uint32_t {
     hbm_replaced_rows = 43,
     hbm_pending_rows = 44,
     power_set = 45,
+    engine_core_asid_set = 47,
     active_status_set = 58,
     soft_reset = 64,
 };
@@ -183,6 +184,7 @@ CpuCp::Reply CpuCp::obey(const Packet &packet)
     case hbm_replaced_rows:
     case hbm_pending_rows:
     case power_set:
+    case engine_core_asid_set: // there are no ARCs
     case active_status_set:
         return {};
     default:

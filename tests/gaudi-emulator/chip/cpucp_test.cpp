@@ -65,6 +65,14 @@ TEST_F(CpuQueue, UnknownPacketsAreRefused)
     EXPECT_EQ(driver.chip->journal().fault_count(), 1u);
 }
 
+// What the driver sends between probe and release: each of them refused fails something there.
+TEST_F(CpuQueue, TakesWhatTheDriverSends)
+{
+    for (const uint32_t opcode : {2u, 9u, 16u, 17u, 21u, 37u, 45u, 47u, 58u})
+        EXPECT_EQ(driver.cpu(opcode).code, 0u) << opcode;
+    EXPECT_EQ(driver.chip->journal().fault_count(), 0u);
+}
+
 TEST_F(CpuQueue, PllAndPowerAreNotZero)
 {
     EXPECT_NE(driver.cpu(30).result >> 48, 0u); // gaudi2_fetch_psoc_frequency() takes the last of four

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "guest/hldevice.h"
+
+#include <drm/habanalabs_accel.h>
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <chrono>
+#include <thread>
+
+namespace gaudiemu::guest {
+
+int HlDevice::open(const char *node)
+{
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+    while (true) {
+        fd_.reset(::open(node, O_RDWR | O_CLOEXEC));
+        if (fd_)
+            return 0;
+        if ((errno != EBUSY && errno != EAGAIN) || std::chrono::steady_clock::now() > end)
+            return errno;
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+}
+
+void HlDevice::close()
+{
+    fd_.reset();
+}
+
+int HlDevice::status(uint32_t &status) const
+{
+    hl_info_device_status answer{};
+    const int error = info(HL_INFO_DEVICE_STATUS, &answer, sizeof answer);
+    status = answer.status;
+    return error;
+}
+
+int HlDevice::version(std::string &cpucp) const
+{
+    hl_info_hw_ip_info answer{};
+    const int error = info(HL_INFO_HW_IP_INFO, &answer, sizeof answer);
+    cpucp = reinterpret_cast<const char *>(answer.cpucp_version);
+    return error;
+}
+
+int HlDevice::allocate(uint64_t size, uint64_t &handle) const
+{
+    hl_mem_args arguments{};
+    arguments.in.alloc.mem_size = size;
+    arguments.in.op = HL_MEM_OP_ALLOC;
+    const int error = call(DRM_IOCTL_HL_MEMORY, &arguments);
+    handle = arguments.out.handle;
+    return error;
+}
+
+int HlDevice::release(uint64_t handle) const
+{
+    hl_mem_args arguments{};
+    arguments.in.free.handle = handle;
+    arguments.in.op = HL_MEM_OP_FREE;
+    return call(DRM_IOCTL_HL_MEMORY, &arguments);
+}
+
+int HlDevice::map(uint64_t handle, uint64_t &address) const
+{
+    hl_mem_args arguments{};
+    arguments.in.map_device.handle = handle;
+    arguments.in.op = HL_MEM_OP_MAP;
+    const int error = call(DRM_IOCTL_HL_MEMORY, &arguments);
+    address = arguments.out.device_virt_addr;
+    return error;
+}
+
+int HlDevice::map_host(void *memory, uint64_t size, uint64_t &address) const
+{
+    hl_mem_args arguments{};
+    arguments.in.map_host.host_virt_addr = reinterpret_cast<uintptr_t>(memory);
+    arguments.in.map_host.mem_size = size;
+    arguments.in.op = HL_MEM_OP_MAP;
+    arguments.in.flags = HL_MEM_USERPTR;
+    const int error = call(DRM_IOCTL_HL_MEMORY, &arguments);
+    address = arguments.out.device_virt_addr;
+    return error;
+}
+
+int HlDevice::unmap(uint64_t address) const
+{
+    hl_mem_args arguments{};
+    arguments.in.unmap.device_virt_addr = address;
+    arguments.in.op = HL_MEM_OP_UNMAP;
+    return call(DRM_IOCTL_HL_MEMORY, &arguments);
+}
+
+int HlDevice::submit(uint32_t queue, uint64_t address, uint32_t size, uint64_t &sequence) const
+{
+    hl_cs_chunk chunk{};
+    chunk.cb_handle = address;
+    chunk.queue_index = queue;
+    chunk.cb_size = size;
+    chunk.cs_chunk_flags = HL_CS_CHUNK_FLAGS_USER_ALLOC_CB;
+    hl_cs_args arguments{};
+    arguments.in.chunks_execute = reinterpret_cast<uintptr_t>(&chunk);
+    arguments.in.num_chunks_execute = 1;
+    const int error = call(DRM_IOCTL_HL_CS, &arguments);
+    sequence = arguments.out.seq;
+    return error;
+}
+
+int HlDevice::wait(uint64_t sequence, uint64_t microseconds, uint32_t &outcome) const
+{
+    hl_wait_cs_args arguments{};
+    arguments.in.seq = sequence;
+    arguments.in.timeout_us = microseconds;
+    const int error = call(DRM_IOCTL_HL_WAIT_CS, &arguments);
+    outcome = arguments.out.status;
+    return error;
+}
+
+int HlDevice::flush_inbound() const
+{
+    hl_cs_args arguments{};
+    arguments.in.cs_flags = HL_CS_FLAGS_FLUSH_PCI_HBW_WRITES;
+    return call(DRM_IOCTL_HL_CS, &arguments);
+}
+
+int HlDevice::call(unsigned long request, void *arguments) const
+{
+    int result = 0;
+    do
+        result = ioctl(fd_.get(), request, arguments);
+    while (result < 0 && errno == EINTR);
+    return result < 0 ? errno : 0;
+}
+
+int HlDevice::info(uint32_t op, void *into, uint32_t size) const
+{
+    hl_info_args arguments{};
+    arguments.return_pointer = reinterpret_cast<uintptr_t>(into);
+    arguments.return_size = size;
+    arguments.op = op;
+    return call(DRM_IOCTL_HL_INFO, &arguments);
+}
+
+} // namespace gaudiemu::guest

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include "core/uniquefd.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace gaudiemu::guest {
+
+// The accelerator's node by the kernel's ioctls and nothing else: what the emulator is tested with must not share code
+// with what it tests. Every call returns 0 or a positive errno.
+class HlDevice {
+public:
+    // Retries while another context is being released (EBUSY, EAGAIN), up to half a minute.
+    [[nodiscard]] int open(const char *node = "/dev/accel/accel0");
+    void close();
+
+    [[nodiscard]] int status(uint32_t &status) const; // enum hl_device_status
+    [[nodiscard]] int version(std::string &cpucp) const;
+
+    [[nodiscard]] int allocate(uint64_t size, uint64_t &handle) const;
+    [[nodiscard]] int release(uint64_t handle) const;
+    [[nodiscard]] int map(uint64_t handle, uint64_t &address) const;
+    [[nodiscard]] int map_host(void *memory, uint64_t size, uint64_t &address) const;
+    [[nodiscard]] int unmap(uint64_t address) const;
+
+    // A command buffer that lies at a device address.
+    [[nodiscard]] int submit(uint32_t queue, uint64_t address, uint32_t size, uint64_t &sequence) const;
+    // `outcome`: HL_WAIT_CS_STATUS_*.
+    [[nodiscard]] int wait(uint64_t sequence, uint64_t microseconds, uint32_t &outcome) const;
+    [[nodiscard]] int flush_inbound() const;
+
+private:
+    [[nodiscard]] int call(unsigned long request, void *arguments) const;
+    [[nodiscard]] int info(uint32_t op, void *into, uint32_t size) const;
+
+    hl::UniqueFd fd_;
+};
+
+} // namespace gaudiemu::guest
