@@ -185,7 +185,7 @@ static unsigned int hl_memory_num_users(void *priv)
 {
 	struct hl_memory *memory = priv;
 
-	return STOCK->num_users(memory->stock);
+	return memory->stock ? STOCK->num_users(memory->stock) : 1;
 }
 
 static int hl_memory_mmap(void *priv, struct vm_area_struct *vma)

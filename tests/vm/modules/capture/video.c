@@ -33,6 +33,17 @@ static const struct hl_format *find_format(u32 fourcc, bool multiplanar)
 	return NULL;
 }
 
+/* Whole pairs of pixels where chroma is shared, as cameras have it. */
+static u32 width_step(const struct hl_format *format)
+{
+	return format->sample_pixels;
+}
+
+static u32 height_step(const struct hl_format *format)
+{
+	return format->planes > 1 ? 2 : 1;
+}
+
 /* The shape nearest to what is asked for; stride 0: the smallest. */
 void hl_shape_set(struct hl_shape *shape, u32 fourcc, u32 width, u32 height, u32 stride, bool multiplanar)
 {
@@ -41,9 +52,9 @@ void hl_shape_set(struct hl_shape *shape, u32 fourcc, u32 width, u32 height, u32
 
 	memset(shape, 0, sizeof(*shape));
 	shape->format = format;
-	shape->width = clamp(width, HL_CARD_WIDTH_MIN, HL_CARD_WIDTH_MAX);
-	shape->height = clamp(height, HL_CARD_HEIGHT_MIN, HL_CARD_HEIGHT_MAX);
-	least = DIV_ROUND_UP(shape->width, format->sample_pixels) * format->sample_bytes;
+	shape->width = round_down(clamp(width, HL_CARD_WIDTH_MIN, HL_CARD_WIDTH_MAX), width_step(format));
+	shape->height = round_down(clamp(height, HL_CARD_HEIGHT_MIN, HL_CARD_HEIGHT_MAX), height_step(format));
+	least = shape->width / format->sample_pixels * format->sample_bytes;
 	shape->stride[0] = clamp(stride, least, STRIDE_MAX);
 	if (format->planes > 1)
 		shape->stride[0] = ALIGN(shape->stride[0], 2);	/* chroma's is the same, or half of it */
@@ -51,7 +62,7 @@ void hl_shape_set(struct hl_shape *shape, u32 fourcc, u32 width, u32 height, u32
 	for (i = 0; i < format->planes; i++) {
 		if (i) {
 			shape->stride[i] = shape->stride[0] / format->chroma_stride_div;
-			rows = DIV_ROUND_UP(shape->height, 2);
+			rows = shape->height / 2;
 		}
 		shape->offset[i] = shape->bytes;
 		shape->bytes += shape->stride[i] * rows;
@@ -193,19 +204,25 @@ static int hl_s_fmt_mplane(struct file *file, void *priv, struct v4l2_format *f)
 
 static int hl_enum_framesizes(struct file *file, void *priv, struct v4l2_frmsizeenum *size)
 {
-	if (size->index || !find_format(size->pixel_format, is_multi(video_drvdata(file))))
+	const struct hl_format *format = find_format(size->pixel_format, is_multi(video_drvdata(file)));
+
+	if (size->index || !format)
 		return -EINVAL;
-	size->type = V4L2_FRMSIZE_TYPE_CONTINUOUS;
-	size->stepwise = (struct v4l2_frmsize_stepwise){ HL_CARD_WIDTH_MIN, HL_CARD_WIDTH_MAX, 1, HL_CARD_HEIGHT_MIN, HL_CARD_HEIGHT_MAX, 1 };
+	size->type = V4L2_FRMSIZE_TYPE_STEPWISE;
+	size->stepwise = (struct v4l2_frmsize_stepwise){ HL_CARD_WIDTH_MIN,  HL_CARD_WIDTH_MAX,	 width_step(format),
+							 HL_CARD_HEIGHT_MIN, HL_CARD_HEIGHT_MAX, height_step(format) };
 	return 0;
 }
 
 static int hl_enum_frameintervals(struct file *file, void *priv, struct v4l2_frmivalenum *interval)
 {
-	if (interval->index >= ARRAY_SIZE(rates) || !find_format(interval->pixel_format, is_multi(video_drvdata(file))))
+	const bool multiplanar = is_multi(video_drvdata(file));
+	struct hl_shape shape;
+
+	if (interval->index >= ARRAY_SIZE(rates) || !find_format(interval->pixel_format, multiplanar))
 		return -EINVAL;
-	if (interval->width < HL_CARD_WIDTH_MIN || interval->width > HL_CARD_WIDTH_MAX || interval->height < HL_CARD_HEIGHT_MIN ||
-	    interval->height > HL_CARD_HEIGHT_MAX)
+	hl_shape_set(&shape, interval->pixel_format, interval->width, interval->height, 0, multiplanar);
+	if (shape.width != interval->width || shape.height != interval->height)
 		return -EINVAL;
 	interval->type = V4L2_FRMIVAL_TYPE_DISCRETE;
 	interval->discrete = (struct v4l2_fract){ 1, rates[interval->index] };

@@ -141,7 +141,7 @@ static int show_frames(struct seq_file *file, void *data)
 	for (i = scanout->shown > HL_LOG_ENTRIES ? scanout->shown - HL_LOG_ENTRIES : 0; i < scanout->shown; i++) {
 		const struct hl_shown *shown = &scanout->log[i % HL_LOG_ENTRIES];
 
-		seq_printf(file, "%u %p4cc %ux%u %s %08x %u\n", shown->number, &shown->format, shown->width, shown->height,
+		seq_printf(file, "%u %.4s %ux%u %s %08x %u\n", shown->number, (const char *)&shown->format, shown->width, shown->height,
 			   shown->imported ? "imported" : "own", shown->crc, shown->error);
 	}
 	mutex_unlock(&scanout->log_lock);
