@@ -147,6 +147,14 @@ class Capture(unittest.TestCase):
             self.verified(f'v4l2src name=camera device={CARD} io-mode=mmap ! video/x-raw,format=NV12,width=320,height=242 ! fakesink name=sink')
             self.in_our_memory(self.host_line('NV12', properties='planes=multi'))
 
+    def test_the_driver_complies(self):
+        def complies():
+            done = subprocess.run(['v4l2-compliance', '-d', CARD, '-s', '5'], capture_output=True, text=True, check=False)
+            self.assertEqual(done.returncode, 0, '\n'.join(line for line in done.stdout.splitlines() if 'fail' in line.lower()))
+        complies()
+        with multiplanar():
+            complies()
+
     def test_a_card_that_is_pulled_out(self):
         device = cardframe.Registers(CARD).device
         with Line(self.host_line('YUY2')) as line:

@@ -94,6 +94,19 @@ int HlDevice::unmap(uint64_t address) const
     return call(DRM_IOCTL_HL_MEMORY, &arguments);
 }
 
+int HlDevice::export_dmabuf(uint64_t address, uint64_t size, uint64_t offset, hl::UniqueFd &dmabuf) const
+{
+    hl_mem_args arguments{};
+    arguments.in.export_dmabuf_fd.addr = address;
+    arguments.in.export_dmabuf_fd.mem_size = size;
+    arguments.in.export_dmabuf_fd.offset = offset;
+    arguments.in.op = HL_MEM_OP_EXPORT_DMABUF_FD;
+    arguments.in.flags = O_RDWR | O_CLOEXEC;
+    const int error = call(DRM_IOCTL_HL_MEMORY, &arguments);
+    dmabuf.reset(error == 0 ? static_cast<int>(arguments.out.fd) : -1);
+    return error;
+}
+
 int HlDevice::submit(uint32_t queue, uint64_t address, uint32_t size, uint64_t &sequence) const
 {
     hl_cs_chunk chunk{};

@@ -30,6 +30,9 @@ public:
     [[nodiscard]] int map_host(void *memory, uint64_t size, uint64_t &address) const;
     [[nodiscard]] int unmap(uint64_t address) const;
 
+    // A dma-buf of `size` bytes from `offset` of what is mapped at `address`.
+    [[nodiscard]] int export_dmabuf(uint64_t address, uint64_t size, uint64_t offset, hl::UniqueFd &dmabuf) const;
+
     // A command buffer that lies at a device address.
     [[nodiscard]] int submit(uint32_t queue, uint64_t address, uint32_t size, uint64_t &sequence) const;
     // `outcome`: HL_WAIT_CS_STATUS_*.

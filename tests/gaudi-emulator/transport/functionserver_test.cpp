@@ -395,6 +395,27 @@ TEST(FunctionServerRemoteDma, WritesAndReadsInPieces)
     EXPECT_EQ(back, pattern(10));
 }
 
+TEST_F(FunctionServerTest, AReadAsksForNoMoreThanAnAnswerOfQemusHolds)
+{
+    client.set_bus_master();
+    const auto data = pattern(150'000);
+    Bytes back(data.size());
+    auto reading = std::async(std::launch::async, [&] { return function.host().dma_read(0x8000'0000, back); });
+    for (size_t done = 0; done < data.size();) {
+        const auto request = client.receive();
+        ASSERT_TRUE(request);
+        const auto size = request->at<uint64_t>(8);
+        EXPECT_EQ(request->at<uint64_t>(0), 0x8000'0000 + done);
+        ASSERT_LE(size, 65'536U);
+        ByteWriter out;
+        out.put(request->at<uint64_t>(0)).put(size).put_bytes(std::span(data).subspan(done, size));
+        client.send(Client::message(request->id, request->command, out.take(), 1));
+        done += size;
+    }
+    EXPECT_TRUE(reading.get());
+    EXPECT_EQ(back, data);
+}
+
 TEST_F(FunctionServerTest, ADmaAcrossMemoryAndADeviceIsCutWhereTheyMeet)
 {
     const auto ram = memory_file(page);
