@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Runs all tests of tests/vm in one virtual machine, and reports each of their cases, and each complaint of the kernel, as a line of TAP."""
+"""Runs all tests of tests/vm, in a virtual machine for each kind of machine that they need, and reports each of their cases, and each complaint of the kernel, as a line of TAP."""
 
 import os
 import pathlib
 import sys
 
+import gaudi
 import kernellog
 import machine
 
@@ -14,6 +15,7 @@ import run as runner  # noqa: E402
 
 SECONDS = 180                           # for one test program; "name:600" asks for another bound
 TIMED_OUT = (124, 137)
+GAUDI = 'gaudi_'                        # how the names of the tests begin that need a machine with a Gaudi
 
 
 def program_of(name):
@@ -72,25 +74,25 @@ class Report:
         if outcome.failed:
             self.quote(stdout + stderr)
 
-    def kernel(self, complaints, names):
-        """One case for each test: the kernel had nothing to say."""
-        for name in ['boot', *names]:
-            mine = [one for one in complaints if (one.section or 'boot') == name]
+    def kernel(self, complaints, boot, names):
+        """One case for each test, and one for what was before the first: the kernel had nothing to say."""
+        for name in [boot, *names]:
+            mine = [one for one in complaints if (one.section or boot) == name]
             self.line(not mine, f'{name}/kernel log')
             for complaint in mine:
                 self.quote(complaint.text())
 
 
-def run(vm, options):
-    """Returns the exit status: 0 if every case passed."""
-    bounds = chosen(options.command)
-    variables = {'G_DEBUG': 'fatal-criticals', 'HL_DEVICE': 'sim', 'PYTHONDONTWRITEBYTECODE': '1', 'GST_DEBUG': '1,hl*:2', 'GST_DEBUG_NO_COLOR': '1'}
+def run_in(vm, bounds, options, report):
+    """The tests of one machine."""
+    variables = {'G_DEBUG': 'fatal-criticals', 'PYTHONDONTWRITEBYTECODE': '1', 'GST_DEBUG': '1,hl*:2', 'GST_DEBUG_NO_COLOR': '1'}
+    if not vm.gaudi_settings:
+        variables['HL_DEVICE'] = 'sim'
     programs = {name: program_of(name) for name in bounds}
     vm.prepare([str(machine.GUEST / 'run-tests')], variables)
     (vm.share / 'tests').write_text(''.join(f'{name}\t{seconds}\t{programs[name]}\n' for name, seconds in bounds.items()), encoding='utf-8')
     print(f'# {vm.describe()}', flush=True)
     vm.start(vm.PORTS)
-    report = Report()
     try:
         machine.Session(vm, options.timeout).run()
     except TimeoutError:
@@ -98,10 +100,28 @@ def run(vm, options):
     except machine.MachineError as error:
         report.line(False, 'the machine (stopped)')
         report.quote(str(error))
-    finally:
-        vm.stop()
+    failure = vm.emulator_failure()
+    vm.stop()
     for name in bounds:
         report.test(name, vm.share / 'results' / name)
-    report.kernel(vm.log.complaints(kernellog.allowed_texts()), bounds)
+    report.kernel(vm.log.complaints(kernellog.allowed_texts()), 'boot_gaudi2' if vm.gaudi_settings else 'boot', bounds)
+    if vm.gaudi_settings:
+        report.line(not failure, 'gaudi-emulator')
+        report.quote(failure)
+
+
+def run(options):
+    """Returns the exit status: 0 if every case passed."""
+    bounds = chosen(options.command)
+    report = Report()
+    for settings in (None, gaudi.Settings()):
+        mine = {name: seconds for name, seconds in bounds.items() if name.startswith(GAUDI) == (settings is not None)}
+        if not mine:
+            continue
+        vm = machine.Machine(options.kit, options.memory, settings)
+        try:
+            run_in(vm, mine, options, report)
+        finally:
+            vm.clean()
     print(f'1..{report.count}', flush=True)
     return 0 if report.good else 1

@@ -68,8 +68,6 @@ def keep_results(vm, directory):
 
 
 def session(vm, options):
-    if options.suite:
-        return suite.run(vm, options)
     if options.shell:
         if not os.isatty(0):
             say('--shell wants a terminal; to run a script: ./dev vm -- bash <SCRIPT')
@@ -91,10 +89,14 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     signal.signal(signal.SIGHUP, lambda *_: sys.exit(128 + signal.SIGHUP))
     try:
+        if options.suite:
+            return suite.run(options)
         vm = machine.Machine(options.kit, options.memory, options.gaudi)
     except machine.MachineError as error:
         say(f'error: {error}')
         return MACHINE_FAILED
+    except KeyboardInterrupt:
+        return INTERRUPTED
     try:
         status = session(vm, options)
         keep_results(vm, options.results)
@@ -114,8 +116,6 @@ def main():
         status = 128 + signal.SIGPIPE
     finally:
         vm.clean()
-    if options.suite:
-        return status
     complaints = vm.log.complaints(kernellog.allowed_texts())
     machine.report_complaints(complaints)
     return MACHINE_FAILED if complaints and status not in (TIMED_OUT, INTERRUPTED) else status
