@@ -19,24 +19,36 @@ GAUDI = 'gaudi_'                        # how the names of the tests begin that 
 
 
 def program_of(name):
-    """A script in tests/vm, or a program that was built there."""
+    """A script in tests/vm, or a program that was built there or for the guest of an emulated Gaudi."""
     here = TOP / 'tests' / 'vm' / name
-    for path in (here.with_suffix('.py'), here.with_suffix('.sh'), pathlib.Path(os.environ['HL_BUILD_DIR']) / 'tests' / 'vm' / name):
+    built = pathlib.Path(os.environ['HL_BUILD_DIR'], 'tests')
+    for path in (here.with_suffix('.py'), here.with_suffix('.sh'), built / 'vm' / name, built / 'gaudi-emulator' / 'guest' / name):
         if os.access(path, os.X_OK):
             return path
     raise machine.MachineError(f'there is no executable tests/vm/{name}, neither a script in the source nor a program in the build directory')
 
 
 def chosen(tests):
-    """All tests, or those named in HL_VM_ONLY (./dev test vm -- NAME...)."""
-    bounds = {}
+    """All tests, or those named in HL_VM_ONLY (./dev test vm -- NAME...), for each machine that they need: settings, and how long each test may take."""
+    known = {}
     for test in tests:
-        name, _, seconds = test.partition(':')
-        bounds[name] = int(seconds or SECONDS)
+        name, _, rest = test.partition(':')
+        seconds, _, options = rest.partition(':')
+        settings = gaudi.Settings(options=tuple(options.split())) if name.startswith(GAUDI) else None
+        known[name] = settings, int(seconds or SECONDS)
     only = os.environ.get('HL_VM_ONLY', '').split()
-    if unknown := [name for name in only if name not in bounds]:
-        raise machine.MachineError(f'there is no test {", ".join(unknown)} in the suite; there are: {" ".join(bounds)}')
-    return {name: bounds[name] for name in only or bounds}
+    if unknown := [name for name in only if name not in known]:
+        raise machine.MachineError(f'there is no test {", ".join(unknown)} in the suite; there are: {" ".join(known)}')
+    machines = []
+    for name in only or known:
+        settings, seconds = known[name]
+        for others, bounds in machines:
+            if others == settings:
+                bounds[name] = seconds
+                break
+        else:
+            machines.append((settings, {name: seconds}))
+    return machines
 
 
 class Report:
@@ -104,23 +116,20 @@ def run_in(vm, bounds, options, report):
     vm.stop()
     for name in bounds:
         report.test(name, vm.share / 'results' / name)
-    report.kernel(vm.log.complaints(kernellog.allowed_texts()), 'boot_gaudi2' if vm.gaudi_settings else 'boot', bounds)
+    suffix = ''.join(f' {option}' for option in vm.gaudi_settings.options) if vm.gaudi_settings else ''
+    report.kernel(vm.log.complaints(kernellog.allowed_texts()), f'boot_gaudi2{suffix}' if vm.gaudi_settings else 'boot', bounds)
     if vm.gaudi_settings:
-        report.line(not failure, 'gaudi-emulator')
+        report.line(not failure, f'gaudi-emulator{suffix}')
         report.quote(failure)
 
 
 def run(options):
     """Returns the exit status: 0 if every case passed."""
-    bounds = chosen(options.command)
     report = Report()
-    for settings in (None, gaudi.Settings()):
-        mine = {name: seconds for name, seconds in bounds.items() if name.startswith(GAUDI) == (settings is not None)}
-        if not mine:
-            continue
+    for settings, bounds in chosen(options.command):
         vm = machine.Machine(options.kit, options.memory, settings)
         try:
-            run_in(vm, mine, options, report)
+            run_in(vm, bounds, options, report)
         finally:
             vm.clean()
     print(f'1..{report.count}', flush=True)

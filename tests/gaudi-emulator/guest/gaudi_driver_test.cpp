@@ -1,41 +1,24 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
-// In the virtual machine: the unmodified driver of the kernel, on the emulated Gaudi2.
+// The unmodified driver of the kernel on the emulated Gaudi2: a user's jobs, and what becomes of wrong ones.
 
-#include "chip/packets.h"
-#include "guest/hldevice.h"
+#include "guest/gaudijobs.h"
 
 #include <drm/habanalabs_accel.h>
 #include <gtest/gtest.h>
-#include <sys/mman.h>
 
 #include <cstring>
-#include <filesystem>
-#include <fstream>
-#include <memory>
+#include <format>
 #include <string>
+#include <vector>
 
 namespace gaudiemu::guest {
 namespace {
 
 using chip::Packets;
 
-constexpr uint32_t queue_down = 0; // GAUDI2_QUEUE_ID_PDMA_0_0
-constexpr uint32_t queue_up = 4;   // GAUDI2_QUEUE_ID_PDMA_1_0
-constexpr uint64_t seconds = 1'000'000;
-
-struct Unmap {
-    size_t size = 0;
-    void operator()(std::byte *memory) const { munmap(memory, size); }
-};
-using Pages = std::unique_ptr<std::byte, Unmap>;
-
-Pages make_pages(size_t size)
-{
-    // Shared: of a private mapping the driver pins copies.
-    void *const memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    return memory == MAP_FAILED ? Pages() : Pages(static_cast<std::byte *>(memory), Unmap{size});
-}
+constexpr auto queue_down = GaudiJobs::queue_down;
+constexpr auto queue_up = GaudiJobs::queue_up;
 
 void fill(std::byte *memory, size_t size, uint32_t seed)
 {
@@ -45,74 +28,44 @@ void fill(std::byte *memory, size_t size, uint32_t seed)
     }
 }
 
-// Names which status the driver has given the device.
-std::string sysfs(const std::string &attribute)
-{
-    std::ifstream file("/sys/class/accel/accel0/device/" + attribute);
-    std::string line;
-    std::getline(file, line);
-    return line;
-}
-
 class Driver : public ::testing::Test {
 protected:
-    static constexpr size_t host_size = 24 << 20;
-    static constexpr size_t buffer_size = 1 << 20;
-
-    void SetUp() override { open(); }
-    void TearDown() override { device.close(); }
-
-    void open()
-    {
-        ASSERT_EQ(device.open(), 0);
-        host = make_pages(host_size);
-        buffer = make_pages(buffer_size);
-        ASSERT_TRUE(host && buffer);
-        ASSERT_EQ(device.map_host(host.get(), host_size, host_address), 0);
-        ASSERT_EQ(device.map_host(buffer.get(), buffer_size, buffer_address), 0);
-        ASSERT_EQ(device.allocate(4096, handle), 0);
-        ASSERT_EQ(device.map(handle, hbm), 0);
-    }
-
-    uint64_t send(uint32_t queue, const Packets &packets, size_t at = 0)
-    {
-        std::memcpy(buffer.get() + at, packets.bytes().data(), packets.size());
-        uint64_t sequence = 0;
-        EXPECT_EQ(device.submit(queue, buffer_address + at, packets.size(), sequence), 0);
-        return sequence;
-    }
+    void SetUp() override { ASSERT_EQ(jobs.open(), 0); }
+    void TearDown() override { jobs.close(); }
 
     void run(uint32_t queue, const Packets &packets)
     {
-        uint32_t outcome = HL_WAIT_CS_STATUS_BUSY;
-        ASSERT_EQ(device.wait(send(queue, packets), 10 * seconds, outcome), 0);
-        ASSERT_EQ(outcome, static_cast<uint32_t>(HL_WAIT_CS_STATUS_COMPLETED));
+        const auto done = jobs.run(queue, packets);
+        ASSERT_EQ(done.error, 0);
+        ASSERT_EQ(done.outcome, HL_WAIT_CS_STATUS_COMPLETED);
     }
 
     // Down to HBM, the host poisoned, up again.
     void round_trip(size_t size, size_t from, uint64_t hbm_offset)
     {
-        fill(host.get() + from, size, static_cast<uint32_t>(size));
-        const std::vector<std::byte> sent(host.get() + from, host.get() + from + size);
-        run(queue_down, Packets().lin_dma(host_address + from, hbm + hbm_offset, static_cast<uint32_t>(size)));
-        std::memset(host.get(), 0xee, host_size);
-        run(queue_up, Packets().lin_dma(hbm + hbm_offset, host_address + from, static_cast<uint32_t>(size)));
-        EXPECT_EQ(std::memcmp(host.get() + from, sent.data(), size), 0) << size << " bytes at " << from;
-        EXPECT_EQ(host.get()[from + size], std::byte{0xee});
+        std::byte *const host = jobs.host();
+        fill(host + from, size, static_cast<uint32_t>(size));
+        host[from] = std::byte{0x5a};
+        const std::vector<std::byte> sent(host + from, host + from + size);
+        const uint64_t here = jobs.host_address() + from;
+        const uint64_t there = jobs.hbm_address() + hbm_offset;
+        run(queue_down, Packets().lin_dma(here, there, static_cast<uint32_t>(size)));
+        std::memset(host, 0xee, GaudiJobs::host_size);
+        run(queue_up, Packets().lin_dma(there, here, static_cast<uint32_t>(size)));
+        EXPECT_EQ(std::memcmp(host + from, sent.data(), size), 0) << size << " bytes at " << from;
+        EXPECT_EQ(host[from + size], std::byte{0xee});
     }
 
-    HlDevice device;
-    Pages host, buffer;
-    uint64_t host_address = 0, buffer_address = 0, handle = 0, hbm = 0;
+    GaudiJobs jobs;
 };
 
 TEST_F(Driver, IsOperationalAndNamesTheEmulator)
 {
     uint32_t status = 99;
-    ASSERT_EQ(device.status(status), 0);
+    ASSERT_EQ(jobs.device().status(status), 0);
     EXPECT_EQ(status, static_cast<uint32_t>(HL_DEVICE_STATUS_OPERATIONAL));
     std::string version;
-    ASSERT_EQ(device.version(version), 0);
+    ASSERT_EQ(jobs.device().version(version), 0);
     EXPECT_EQ(version.find("emulated-gaudi"), 0u) << version;
 }
 
@@ -121,51 +74,103 @@ TEST_F(Driver, LinDmaRoundTripsAreByteExact)
     round_trip(4096, 0, 0);
     round_trip(1, 77, 3);
     round_trip(1920 * 1080 * 2, 4096, 1 << 20);
-    round_trip(20 << 20, 123, (768u << 20) - (20u << 20));
+    round_trip(20 << 20, 123, GaudiJobs::hbm_size - (20 << 20));
 }
 
-TEST_F(Driver, ManyInFlightCompleteInOrder)
+TEST_F(Driver, ManyInFlightAllComplete)
 {
-    constexpr unsigned jobs = 48; // below the 64 that the driver keeps
+    constexpr unsigned count = 48; // below the 64 that the driver keeps
     constexpr uint32_t size = 64 << 10;
-    std::vector<uint64_t> sequences;
-    for (unsigned i = 0; i < jobs; ++i)
-        fill(host.get() + i * size, size, i);
-    const std::vector<std::byte> sent(host.get(), host.get() + jobs * size);
-    for (unsigned i = 0; i < jobs; ++i)
-        sequences.push_back(send(queue_down, Packets().lin_dma(host_address + i * size, hbm + i * size, size), i * 64));
+    std::byte *const host = jobs.host();
+    fill(host, count * size, 1);
+    const std::vector<std::byte> sent(host, host + count * size);
+    std::vector<uint64_t> sequences(count);
+    for (unsigned i = 0; i < count; ++i)
+        ASSERT_EQ(jobs.send(queue_down,
+                            Packets().lin_dma(jobs.host_address() + i * size, jobs.hbm_address() + i * size, size),
+                            sequences[i], i * 64),
+                  0);
     for (const uint64_t sequence : sequences) {
         uint32_t outcome = HL_WAIT_CS_STATUS_BUSY;
-        ASSERT_EQ(device.wait(sequence, 10 * seconds, outcome), 0);
+        ASSERT_EQ(jobs.device().wait(sequence, 10'000'000, outcome), 0);
         ASSERT_EQ(outcome, static_cast<uint32_t>(HL_WAIT_CS_STATUS_COMPLETED));
     }
-    std::memset(host.get(), 0, jobs * size);
-    run(queue_up, Packets().lin_dma(hbm, host_address, jobs * size));
-    EXPECT_EQ(std::memcmp(host.get(), sent.data(), sent.size()), 0);
+    std::memset(host, 0, count * size);
+    run(queue_up, Packets().lin_dma(jobs.hbm_address(), jobs.host_address(), count * size));
+    EXPECT_EQ(std::memcmp(host, sent.data(), sent.size()), 0);
 }
 
 TEST_F(Driver, MemsetFillsHbm)
 {
-    run(queue_down, Packets().lin_dma(0x01020304, hbm, 1 << 20, Packets::memset));
-    run(queue_up, Packets().lin_dma(hbm, host_address, 1 << 20));
+    run(queue_down, Packets().lin_dma(0x01020304, jobs.hbm_address(), 1 << 20, Packets::memset));
+    run(queue_up, Packets().lin_dma(jobs.hbm_address(), jobs.host_address(), 1 << 20));
     for (size_t i = 0; i < 1 << 20; i += 4)
-        ASSERT_EQ(std::memcmp(host.get() + i, "\x04\x03\x02\x01", 4), 0) << i;
+        ASSERT_EQ(std::memcmp(jobs.host() + i, "\x04\x03\x02\x01", 4), 0) << i;
 }
 
 TEST_F(Driver, InboundWritesCanBeFlushed)
 {
-    EXPECT_EQ(device.flush_inbound(), 0);
+    EXPECT_EQ(jobs.device().flush_inbound(), 0);
 }
 
-TEST_F(Driver, ClosesAndOpensAgain)
+TEST_F(Driver, ClosesAndOpensAgainWithoutAHardReset)
 {
+    const int before = hard_resets();
     for (int i = 0; i < 3; ++i) {
         round_trip(4096, 0, 0);
-        device.close();
-        open();
+        jobs.close();
+        ASSERT_EQ(jobs.open(), 0);
     }
-    EXPECT_EQ(sysfs("hard_reset_cnt"), "0");
-    EXPECT_EQ(sysfs("status"), "Operational");
+    EXPECT_EQ(hard_resets(), before);
+    EXPECT_EQ(device_attribute("status"), "Operational");
+}
+
+// What a wrong job says in the kernel log, and that the chip is reset for it and works again.
+class WrongJob : public ::testing::Test {
+protected:
+    static void expect_reset(const GaudiJobs::MakePackets &make, const std::string &complaint)
+    {
+        const int before = hard_resets();
+        const auto wrong = GaudiJobs::in_child(make, 3);
+        EXPECT_NE(wrong.outcome, HL_WAIT_CS_STATUS_COMPLETED);
+        EXPECT_TRUE(wait_reset(before, 40)) << device_attribute("status");
+        EXPECT_TRUE(kernel_log_has(complaint)) << complaint;
+        const auto good = GaudiJobs::in_child(
+            [](const GaudiJobs &jobs) { return Packets().lin_dma(jobs.host_address(), jobs.hbm_address(), 4096); }, 10);
+        EXPECT_EQ(good.error, 0);
+        EXPECT_EQ(good.outcome, HL_WAIT_CS_STATUS_COMPLETED);
+    }
+};
+
+TEST_F(WrongJob, AnUnknownPacket)
+{
+    expect_reset([](const GaudiJobs &) { return Packets().raw(0, 0x1f000000); },
+                 "PDMA0_QM: stream0. err cause: CP error due to undefined OPCODE");
+}
+
+TEST_F(WrongJob, AHostPageThatIsNotMapped)
+{
+    uint64_t missing = 0;
+    {
+        GaudiJobs jobs; // each open lays out the same addresses anew
+        ASSERT_EQ(jobs.open(), 0);
+        missing = jobs.host_address() + (1 << 30);
+        jobs.close();
+    }
+    expect_reset(
+        [&](const GaudiJobs &jobs) {
+            return Packets().lin_dma(jobs.host_address() + (1 << 30), jobs.hbm_address(), 64);
+        },
+        std::format("PMMU page fault on va {:#x}", missing));
+}
+
+TEST_F(WrongJob, AnHbmPageThatIsNotMapped)
+{
+    expect_reset(
+        [](const GaudiJobs &jobs) {
+            return Packets().lin_dma(jobs.host_address(), jobs.hbm_address() + 20 * GaudiJobs::hbm_size, 64);
+        },
+        "HMMU page fault on va range");
 }
 
 } // namespace
