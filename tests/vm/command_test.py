@@ -4,23 +4,15 @@
 
 import fcntl
 import os
-import pathlib
 import pty
 import signal
 import struct
 import subprocess
-import sys
-import tempfile
 import termios
 import unittest
 
-TOP = pathlib.Path(sys.argv.pop(1))
-SECONDS = 400
-
-
-def command(*arguments):
-    return [str(TOP / 'dev'), 'vm', *arguments]
-
+import vmcommand
+from vmcommand import SECONDS, command
 
 def read_terminal(descriptor):
     try:
@@ -29,28 +21,7 @@ def read_terminal(descriptor):
         return b''
 
 
-def descendants(pid):
-    for task in pathlib.Path(f'/proc/{pid}/task').iterdir():
-        for child in (task / 'children').read_text(encoding='ascii').split():
-            yield pathlib.Path('/proc', child)
-            yield from descendants(child)
-
-
-class Command(unittest.TestCase):
-    def setUp(self):
-        directory = tempfile.TemporaryDirectory()
-        self.addCleanup(directory.cleanup)
-        self.directory = pathlib.Path(directory.name)
-        self.temporary = self.directory / 'temporary'
-        self.temporary.mkdir()
-        self.environment = os.environ | {'TMPDIR': str(self.temporary)}
-
-    def tearDown(self):
-        self.assertEqual(list(self.temporary.iterdir()), [], 'something is left over')
-
-    def vm(self, *arguments, stdin=b'', **variables):
-        return subprocess.run(command(*arguments), input=stdin, capture_output=True, timeout=SECONDS, check=False, cwd=self.directory, env=self.environment | variables)
-
+class Command(vmcommand.TestCase):
     def test_streams_status_directory_arguments_and_results(self):
         script = 'tr a-z A-Z; echo "$1 in $PWD, $HL_TEST" >&2; echo kept >"$HL_VM_RESULTS/file"; touch "$0"; uname -r; exit 7'
         written, results, text = self.directory / 'written', self.directory / 'results', b'abc\n' * 100_000
@@ -97,8 +68,8 @@ class Command(unittest.TestCase):
 
     def test_an_interrupt_ends_the_machine(self):
         with subprocess.Popen(command('--', 'true'), stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True, env=self.environment) as process:
-            next(line for line in process.stderr if line.startswith(b'[vm] Linux'))
-            emulators = [path for path in descendants(process.pid) if 'qemu-system-x86_64\0-L' in (path / 'cmdline').read_text(encoding='utf-8')]
+            vmcommand.wait_until_booting(process)
+            emulators = vmcommand.programs(process.pid, 'qemu-system-x86_64')
             self.assertEqual(len(emulators), 1)
             os.killpg(process.pid, signal.SIGINT)
             self.assertEqual(process.wait(timeout=60), 130)
