@@ -6,6 +6,7 @@
 #include "gsthlcaps.h"
 #include "gsthlcounted.h"
 #include "gsthldownstream.h"
+#include "gsthlframe.h"
 #include "gsthlvideo.h"
 #include "inference/memoryresolver.h"
 #include "inference/model.h"
@@ -156,6 +157,9 @@ hl::Status GstHlInferStream::submit(GstHlInferQueue::Request &request)
                 .owner = &request,
                 .release_owner = GstHlInferQueue::release_request};
 
+    // A frame of another pool was counted there.
+    if (gst_hl_buffer_came_by_p2p(frame) && offer_->made(frame))
+        counters_->add(hl::CopyKind::P2P, frame_bytes_);
     const bool reads = scheduler_->engine_info().input != hl::InputKind::Nothing;
     if (!reads && reports_ > 0)
         return scheduler_->submit(job, *queue_);
@@ -166,8 +170,7 @@ hl::Status GstHlInferStream::submit(GstHlInferQueue::Request &request)
     if (*layout) {
         found = {.ours = true, .own_pool = offer_->made(frame), .placement = (*layout)->placement()};
         job.frame = &**layout;
-        // What upstream wrote into device memory of our own pool came from a DMA engine we know nothing of.
-        job.inbound_writes = found.own_pool;
+        job.inbound_writes = gst_hl_memory_filled_by_peer(gst_buffer_peek_memory(frame, 0));
     }
     if (auto ok = look(found); !ok)
         return ok;
@@ -313,4 +316,5 @@ void GstHlInferStream::fill(GstStructure *stats) const
                       "layout-source", G_TYPE_STRING, engine.layout_source.c_str(), nullptr);
     stats_.fill(stats);
     gst_hl_counters_to_structure(counters_->totals(), stats);
+    gst_hl_map_counters_to_structure(offer_->totals(), stats);
 }

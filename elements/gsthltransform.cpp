@@ -93,12 +93,7 @@ GstStructure *make_stats(GstHlTransform *self)
     Private &priv = priv_of(self);
     GstStructure *stats = gst_structure_new_empty("hl-stats");
     gst_hl_counters_to_structure(priv.counters.totals(), stats);
-    const hl::CopyTotals mapped = GST_HL_TRANSFORM_GET_CLASS(self)->mapped(self);
-    const auto &down = mapped[hl::CopyKind::Download];
-    const auto &up = mapped[hl::CopyKind::Upload];
-    gst_structure_set(stats, "map-downloads", G_TYPE_UINT64, guint64{down.count}, "map-download-bytes", G_TYPE_UINT64,
-                      guint64{down.bytes}, "map-uploads", G_TYPE_UINT64, guint64{up.count}, "map-upload-bytes",
-                      G_TYPE_UINT64, guint64{up.bytes}, nullptr);
+    gst_hl_map_counters_to_structure(GST_HL_TRANSFORM_GET_CLASS(self)->mapped(self), stats);
     std::shared_ptr<hl::Device> device;
     {
         const std::lock_guard lock(priv.mutex);

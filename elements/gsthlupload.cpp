@@ -396,9 +396,10 @@ static GstFlowReturn gst_hl_upload_prepare_output_buffer(GstBaseTransform *trans
     if (auto known = classify(self, in); !known)
         return gst_hl_transform_fail(base, known.error());
     if (self->priv->input == GstHlInput::Device) {
-        // By a P2P importer, which nobody saw writing.
         for (guint i = 0; i < gst_buffer_n_memory(in); ++i)
-            gst_hl_memory_device_written(gst_buffer_peek_memory(in, i));
+            gst_hl_memory_peer_written(gst_buffer_peek_memory(in, i));
+        if (self->priv->offer.made(in) && gst_hl_buffer_came_by_p2p(in))
+            gst_hl_transform_count(base, hl::CopyKind::P2P);
         *out = in;
         return GST_FLOW_OK;
     }

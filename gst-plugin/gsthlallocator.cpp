@@ -487,6 +487,18 @@ void gst_hl_memory_device_written(GstMemory *memory)
         state->staged.device_written();
 }
 
+void gst_hl_memory_peer_written(GstMemory *memory)
+{
+    if (MemoryState *state = state_of(memory))
+        state->staged.peer_written();
+}
+
+bool gst_hl_memory_filled_by_peer(GstMemory *memory)
+{
+    MemoryState *state = state_of(memory);
+    return state && state->memory.placement == hl::Placement::Device && !state->staged.filled_here();
+}
+
 int gst_hl_memory_fd(GstMemory *memory)
 {
     return gst_is_hl_memory(memory) ? gst_fd_memory_get_fd(memory) : -1;
@@ -517,6 +529,6 @@ hl::Status gst_hl_memory_make_reusable(GstMemory *memory, GstHlReaders readers)
         }
         state->fenced = *waited;
     }
-    state->staged.device_written(); // an importer may have written to it: a CPU map has to look
+    state->staged.handed_out();
     return {};
 }

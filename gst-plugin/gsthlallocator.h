@@ -54,8 +54,14 @@ void gst_hl_allocator_set_owner(GstHlAllocator *self, GstElement *owner);
 [[nodiscard]] hl::Result<hl::Memory> gst_hl_memory_get(GstMemory *memory);
 // The device `memory` belongs to; nullptr if foreign.
 [[nodiscard]] std::shared_ptr<hl::Device> gst_hl_memory_device(GstMemory *memory);
-// To be called after a device or P2P write, so that the next CPU map of a device frame downloads it anew.
+// To be called after a write by our DMA engine, so that the next CPU map of a device frame downloads it anew.
 void gst_hl_memory_device_written(GstMemory *memory);
+// The same after a write by another PCI device (P2P).
+void gst_hl_memory_peer_written(GstMemory *memory);
+// True for a device frame that since its pool handed it out neither our DMA engine nor a CPU map has filled: whatever is
+// in it came from another PCI device. Nobody tells us of such writes, so that of a frame which nobody filled this is
+// true as well.
+[[nodiscard]] bool gst_hl_memory_filled_by_peer(GstMemory *memory);
 
 // The descriptor of the dma-buf, owned by the memory; -1 if foreign.
 [[nodiscard]] int gst_hl_memory_fd(GstMemory *memory);

@@ -30,3 +30,12 @@ void gst_hl_counters_to_structure(const hl::CopyTotals &totals, GstStructure *st
         gst_structure_set(structure, names[i].count, G_TYPE_UINT64, guint64{totals.kind[i].count}, names[i].bytes,
                           G_TYPE_UINT64, guint64{totals.kind[i].bytes}, nullptr);
 }
+
+void gst_hl_map_counters_to_structure(const hl::CopyTotals &mapped, GstStructure *structure)
+{
+    const auto &down = mapped[hl::CopyKind::Download];
+    const auto &up = mapped[hl::CopyKind::Upload];
+    gst_structure_set(structure, "map-downloads", G_TYPE_UINT64, guint64{down.count}, "map-download-bytes",
+                      G_TYPE_UINT64, guint64{down.bytes}, "map-uploads", G_TYPE_UINT64, guint64{up.count},
+                      "map-upload-bytes", G_TYPE_UINT64, guint64{up.bytes}, nullptr);
+}

@@ -21,3 +21,6 @@ struct _GstHlCountedInterface {
 // "download-bytes", "p2p", "p2p-bytes", "read-backs", "read-back-bytes" into a structure: the one spelling used by
 // stats, tracer and messages.
 void gst_hl_counters_to_structure(const hl::CopyTotals &totals, GstStructure *structure);
+// The same for what CPU maps of device frames forced: "map-downloads", "map-download-bytes", "map-uploads",
+// "map-upload-bytes".
+void gst_hl_map_counters_to_structure(const hl::CopyTotals &mapped, GstStructure *structure);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "gsthlframe.h"
 
+#include "gsthlallocator.h"
 #include "gsthlstagedmap.h"
 
 #include <cstring>
@@ -51,6 +52,16 @@ hl::Status gst_hl_frame_write(hl::Device &device, const hl::FrameView &from, con
             std::memcpy(target, source, row);
     }
     return {};
+}
+
+bool gst_hl_buffer_came_by_p2p(GstBuffer *buffer)
+{
+    for (guint i = 0; i < gst_buffer_n_memory(buffer); ++i) {
+        GstMemory *const memory = gst_buffer_peek_memory(buffer, i);
+        if (gst_hl_memory_filled_by_peer(memory) && !gst_hl_memory_device(memory)->info().simulated)
+            return true;
+    }
+    return false;
 }
 
 void gst_hl_buffer_copy_metadata(GstBuffer *from, GstBuffer *to)

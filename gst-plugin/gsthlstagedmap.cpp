@@ -56,7 +56,7 @@ hl::Status GstHlStagedMap::unmap(const std::shared_ptr<hl::Device> &device, cons
     if (std::exchange(wrote_, false)) {
         status = move_bytes(*device, pages_.get(), frame_, frame_.size);
         if (status) {
-            content_ = true;
+            content_ = filled_here_ = true;
             uploaded(frame_.size);
         } else {
             broken_ = status.error();
@@ -93,5 +93,25 @@ bool GstHlStagedMap::open()
 void GstHlStagedMap::device_written()
 {
     const std::lock_guard lock(mutex_);
+    content_ = filled_here_ = true;
+}
+
+void GstHlStagedMap::peer_written()
+{
+    const std::lock_guard lock(mutex_);
     content_ = true;
+}
+
+// An importer that still holds the descriptor may write at any time: a CPU map has to look.
+void GstHlStagedMap::handed_out()
+{
+    const std::lock_guard lock(mutex_);
+    content_ = true;
+    filled_here_ = false;
+}
+
+bool GstHlStagedMap::filled_here()
+{
+    const std::lock_guard lock(mutex_);
+    return filled_here_;
 }

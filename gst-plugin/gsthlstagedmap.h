@@ -37,15 +37,22 @@ public:
     [[nodiscard]] hl::Status usable();
     [[nodiscard]] bool broken();
     [[nodiscard]] bool open();
-    // The frame's content in device memory is meaningful now.
+    // Our DMA engine filled the frame.
     void device_written();
+    // Another PCI device may have filled it: its content in device memory is meaningful.
+    void peer_written();
+    // The frame begins a new life: what is in it counts for nobody until it is written.
+    void handed_out();
+    // Whether a CPU map or our DMA engine has filled it in this life.
+    [[nodiscard]] bool filled_here();
 
 private:
     std::mutex mutex_;
     unsigned maps_ = 0;
     bool wrote_ = false;   // one of the open maps is for writing
-    bool content_ = false; // device memory was written
-    hl::Memory frame_;     // the staged part
+    bool content_ = false; // device memory was written, or may have been
+    bool filled_here_ = false;
+    hl::Memory frame_; // the staged part
     hl::OwnedMemory pages_;
     std::byte *data_ = nullptr;
     std::optional<hl::Error> broken_;

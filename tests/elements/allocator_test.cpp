@@ -129,6 +129,30 @@ TEST_F(AllocatorTest, WriteMapReachesTheDevice)
     EXPECT_EQ(count(from, hl::CopyKind::Download), 0u);
 }
 
+// Nobody tells of a peer's writes: it is the one who filled what nobody else did.
+TEST_F(AllocatorTest, KnowsWhatItDidNotFillItself)
+{
+    const auto from = allocator(hl::Placement::Device);
+    const auto fresh = alloc(from);
+    EXPECT_TRUE(gst_hl_memory_filled_by_peer(fresh.get()));
+    gst_hl_memory_peer_written(fresh.get());
+    EXPECT_TRUE(gst_hl_memory_filled_by_peer(fresh.get()));
+    EXPECT_EQ(read(fresh.get()).size(), frame_bytes);
+    EXPECT_TRUE(gst_hl_memory_filled_by_peer(fresh.get())) << "reading is no filling";
+
+    const auto copied = GstPtr<GstMemory>::adopt(gst_memory_copy(fresh.get(), 0, -1));
+    EXPECT_FALSE(gst_hl_memory_filled_by_peer(copied.get())) << "our DMA engine did";
+    ASSERT_TRUE(write(fresh.get(), pattern(frame_bytes, 3)));
+    EXPECT_FALSE(gst_hl_memory_filled_by_peer(fresh.get())) << "the CPU did";
+    ASSERT_TRUE(gst_hl_memory_make_reusable(fresh.get()));
+    EXPECT_FALSE(gst_hl_memory_filled_by_peer(fresh.get())) << "its first life goes on";
+    ASSERT_TRUE(gst_hl_memory_make_reusable(fresh.get()));
+    EXPECT_TRUE(gst_hl_memory_filled_by_peer(fresh.get()));
+
+    const auto host = allocator(hl::Placement::Host);
+    EXPECT_FALSE(gst_hl_memory_filled_by_peer(alloc(host).get()));
+}
+
 TEST_F(AllocatorTest, PartialWriteKeepsTheRest)
 {
     const auto from = allocator(hl::Placement::Device);

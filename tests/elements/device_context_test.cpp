@@ -1,20 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "gsthldevice.h"
-
 #include "elementtesting.h"
 
 using namespace hltest;
 
 namespace {
-
-GstPtr<GstContext> context_with(const std::shared_ptr<hl::Device> &device)
-{
-    auto context = GstPtr<GstContext>::adopt(gst_context_new(GST_HL_DEVICE_CONTEXT_TYPE, TRUE));
-    const auto wrapped = gst_hl_device_wrap(device);
-    gst_structure_set(gst_context_writable_structure(context.get()), "device", GST_TYPE_HL_DEVICE, wrapped.get(),
-                      nullptr);
-    return context;
-}
 
 std::string device_name(GstElement *element)
 {

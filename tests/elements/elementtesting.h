@@ -2,6 +2,7 @@
 #pragma once
 
 #include "gsthlcaps.h"
+#include "gsthldevice.h"
 #include "gsthlvideo.h"
 #include "memorytesting.h"
 
@@ -19,6 +20,16 @@ extern "C" void gst_plugin_habana_register(void);
 
 // What the tests of whole elements share.
 namespace hltest {
+
+// The context by which an application or a neighbour hands an element its device.
+inline GstPtr<GstContext> context_with(const std::shared_ptr<hl::Device> &device)
+{
+    auto context = GstPtr<GstContext>::adopt(gst_context_new(GST_HL_DEVICE_CONTEXT_TYPE, TRUE));
+    const auto wrapped = gst_hl_device_wrap(device);
+    gst_structure_set(gst_context_writable_structure(context.get()), "device", GST_TYPE_HL_DEVICE, wrapped.get(),
+                      nullptr);
+    return context;
+}
 
 class ElementEnvironment : public testing::Environment {
 public:

@@ -17,6 +17,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -123,7 +124,9 @@ public:
 
     std::function<hl::Result<bool>(int fd, hl::Deadline until)> on_wait_readers;
 
-    const hl::DeviceInfo &info() const noexcept override { return real_->info(); }
+    std::optional<hl::DeviceInfo> told; // instead of the real one's
+
+    const hl::DeviceInfo &info() const noexcept override { return told ? *told : real_->info(); }
     uint32_t generation() const noexcept override { return real_->generation(); }
     bool lost() const noexcept override { return real_->lost(); }
     hl::Status recover() override { return real_->recover(); }
