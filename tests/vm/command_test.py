@@ -14,6 +14,7 @@ import unittest
 import vmcommand
 from vmcommand import SECONDS, command
 
+
 def read_terminal(descriptor):
     try:
         return os.read(descriptor, 4096)

@@ -9,8 +9,9 @@ namespace gaudiemu {
 namespace {
 // Requests in flight at once: far more than there are workers, far fewer than there are ids.
 constexpr size_t max_waiting = 1024;
-// Bytes of one read. QEMU writes its answer to a socket that does not block, and forgets what does not fit (hw/vfio-user/
-// proxy.c vfio_user_send_qio()): 614 400 bytes never arrive, with the 208 KiB that a socket's buffer has.
+// Bytes of one read. QEMU writes its answer to a socket that does not block, and forgets what does not fit
+// (hw/vfio-user/ proxy.c vfio_user_send_qio()): 614 400 bytes never arrive, with the 208 KiB that a socket's buffer
+// has.
 constexpr size_t max_read = 64 << 10;
 } // namespace
 
