@@ -89,8 +89,8 @@ void BootFirmware::write(uint32_t reg, uint32_t value, Origin)
 void BootFirmware::command(uint32_t word)
 {
     const uint32_t command = word >> 27;
-    if (command == comms_reset_device) {
-        publish(Answer::Ack);
+    if (command == comms_reset_device) { // hl_fw_ask_hard_reset_without_linux()
+        registers_.store(psoc::cmd_status_to_host, static_cast<uint32_t>(Answer::Ack) << 28);
         ask_for_reset("COMMS_RST_DEV");
         return;
     }

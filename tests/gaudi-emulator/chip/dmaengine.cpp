@@ -18,9 +18,9 @@ constexpr uint64_t slice = MiB;
 
 JobResult DmaEngine::run(const DmaJob &job, const Initiator &who, uint16_t core_event, JobGate::Epoch epoch)
 {
+    jobs_.fetch_add(1, std::memory_order_relaxed);
     if (job.user && !pass_faults(epoch))
         return JobResult::Forgotten;
-    jobs_.fetch_add(1, std::memory_order_relaxed);
     if (settings_.null)
         return JobResult::Done;
     const auto result = job.memset ? fill(job, who, core_event, epoch) : copy(job, who, core_event, epoch);

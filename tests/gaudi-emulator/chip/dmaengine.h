@@ -42,6 +42,7 @@ public:
     [[nodiscard]] JobResult run(const DmaJob &job, const Initiator &who, uint16_t core_event, JobGate::Epoch epoch);
 
     [[nodiscard]] bool null() const noexcept { return settings_.null; }
+    // Jobs begun, and bytes of those done.
     [[nodiscard]] uint64_t jobs() const noexcept { return jobs_.load(std::memory_order_relaxed); }
     [[nodiscard]] uint64_t bytes() const noexcept { return bytes_.load(std::memory_order_relaxed); }
 

@@ -73,7 +73,7 @@ std::optional<size_t> body_size(uint32_t word, uint32_t control)
 
 PacketResult fault(uint32_t bit, std::string what)
 {
-    return {JobResult::Faulted, bit, std::move(what), 0};
+    return {.result = JobResult::Faulted, .error_bit = bit, .what = std::move(what)};
 }
 
 } // namespace
@@ -151,10 +151,8 @@ PacketResult PacketEngine::message(uint64_t address, uint32_t value, const Strea
     const auto sent = fabric_.message(context.messenger, address, value);
     if (sent)
         return {};
-    if (sent.error().page) {
-        errors_.address(context.messenger.name, sent.error(), true, 0);
-        return fault(0, {});
-    }
+    if (sent.error().page)
+        return {.result = JobResult::Faulted, .page = sent.error()};
     return fault(error_message, std::format("a message to {:#x}: {}", address, sent.error().reason));
 }
 
@@ -182,7 +180,7 @@ PacketResult PacketEngine::linear_dma(const Packet &packet, const StreamContext 
                      .user = context.user};
     const auto result = dma_.run(job, context.core, context.core_event, context.epoch);
     if (result != JobResult::Done)
-        return {result, 0, {}, 0};
+        return {.result = result};
     if (!(packet.control & dma_write_completion))
         return {};
     const uint32_t core = context.page + dma::from_qm;

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -26,9 +27,11 @@ struct StreamContext {
 
 struct PacketResult {
     JobResult result = JobResult::Done;
-    // If it faulted: the bit of the queue manager's GLBL_ERR_STS (0: reported already), what was wrong, the packet.
+    // If it faulted, and nobody has reported it: the bit of the queue manager's GLBL_ERR_STS and what was wrong, or the
+    // page that is missing. And the packet.
     uint32_t error_bit = 0;
     std::string what;
+    std::optional<AddressFault> page;
     uint64_t instruction = 0;
 };
 
@@ -36,8 +39,8 @@ struct PacketResult {
 // say. A packet that it does not know, or that is built of bits that it does not know, stops it.
 class PacketEngine {
 public:
-    PacketEngine(RegisterFile &registers, Fabric &fabric, DmaEngine &dma, ErrorReporter &errors)
-        : registers_(registers), fabric_(fabric), dma_(dma), errors_(errors)
+    PacketEngine(RegisterFile &registers, Fabric &fabric, DmaEngine &dma)
+        : registers_(registers), fabric_(fabric), dma_(dma)
     {}
 
     [[nodiscard]] PacketResult run(std::span<const std::byte> buffer, const StreamContext &context);
@@ -59,7 +62,6 @@ private:
     RegisterFile &registers_;
     Fabric &fabric_;
     DmaEngine &dma_;
-    ErrorReporter &errors_;
 };
 
 } // namespace gaudiemu::chip

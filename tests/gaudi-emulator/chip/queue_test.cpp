@@ -222,8 +222,8 @@ TEST_F(Queue, StreamsAreApart)
     send(Packets().nop(), 5, pdma0, 0);
     send(Packets().nop(), 5, pdma0, 1);
     EXPECT_TRUE(driver->host.wait_interrupts(FakeDriver::completion_vector, 1));
-    EXPECT_EQ(driver->reg(pdma0 + qm::pq_ci), 1u);
-    EXPECT_EQ(driver->reg(pdma0 + qm::pq_ci + 4), 1u);
+    EXPECT_TRUE(driver->poll_reg(pdma0 + qm::pq_ci, 1));
+    EXPECT_TRUE(driver->poll_reg(pdma0 + qm::pq_ci + 4, 1));
 }
 
 TEST_F(Queue, ADisabledQueueDoesNothing)
@@ -286,6 +286,14 @@ TEST_F(Refused, SwappedBytes)
 TEST_F(Refused, UnknownDmaBits)
 {
     expect_refused(Packets().lin_dma(data, dram_base + GiB, 64, 0x20), 0x8, 1244);
+}
+
+TEST_F(Refused, ABufferBeyondReason)
+{
+    driver->arm(3);
+    driver->submit(pdma0, 0, ring, buffer, 17 << 20, 3);
+    ASSERT_TRUE(driver->host.wait_interrupts(0, 1));
+    EXPECT_EQ(driver->reg(pdma0 + qm::glbl_err_sts), 0x2u) << faults();
 }
 
 TEST_F(Refused, HalfAPacket)
@@ -468,7 +476,8 @@ TEST_F(Faulty, AStalledJobEndsWithAComputeReset)
     run(Packets().lin_dma(data, dram_base + GiB, 64));
     driver->arm(9);
     send(Packets().lin_dma(data, dram_base + GiB, 64), 9);
-    ASSERT_TRUE(driver->poll([&] { return (driver->reg(pdma0 + qm::glbl_sts0) & 0x200) == 0; })) << "idle";
+    ASSERT_TRUE(driver->poll([&] { return driver->chip->dma().jobs() == 2; }));
+    EXPECT_EQ(driver->reg(pdma0 + qm::glbl_sts0) & 0x200, 0u) << "idle";
     // The rest of the chip lives.
     EXPECT_TRUE(driver->cpu(18, 5).answered);
     run(Packets().lin_dma(data, dram_base + GiB, 64), pdma1);
@@ -487,9 +496,27 @@ TEST_F(Faulty, AStalledJobEndsWithTheFunctionsReset)
 {
     start_with("dma-stall@1");
     send(Packets().lin_dma(data, dram_base + GiB, 64), 1);
-    ASSERT_TRUE(driver->poll([&] { return (driver->reg(pdma0 + qm::glbl_sts0) & 0x200) == 0; }));
+    ASSERT_TRUE(driver->poll([&] { return driver->chip->dma().jobs() == 1; }));
     driver->chip->reset();
     EXPECT_EQ(driver->reg(psoc::boot_status), 16u);
+    EXPECT_EQ(driver->chip->journal().fault_count(), 0u) << faults();
+}
+
+TEST_F(Faulty, AResetInTheMiddleOfJobsIsNoFault)
+{
+    start({});
+    for (int i = 0; i < 20; ++i) {
+        Packets packets;
+        for (int copy = 0; copy < 50; ++copy)
+            packets.lin_dma(data, dram_base + GiB, 4 << 20);
+        send(packets, 1);
+        driver->chip->reset();
+        EXPECT_EQ(driver->host.interrupts(FakeDriver::completion_vector), 0u);
+        driver->boot();
+        driver->start_queue(pdma0, ring);
+        bypass(pdma0);
+    }
+    EXPECT_EQ(driver->chip->journal().fault_count(), 0u) << faults();
 }
 
 TEST_F(Faulty, AnEventComesBeforeItsJob)

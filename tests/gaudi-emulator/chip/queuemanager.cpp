@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "chip/queuemanager.h"
 
-#include <cstring>
+#include <algorithm>
 #include <format>
 #include <span>
 #include <vector>
@@ -104,7 +104,11 @@ void QueueManager::work(unsigned stream, JobGate::Epoch epoch)
         Descriptor descriptor;
         const Initiator fetcher{.name = place_.name}; // gaudi2_masks.h QMAN_MAKE_TRUSTED: PQF
         if (const auto got = fabric_.read(fetcher, slot, std::as_writable_bytes(std::span(&descriptor, 1))); !got) {
-            stop(stream, error_queue_read, std::format("its descriptor at {:#x}: {}", slot, got.error().reason), 0);
+            if (gate_.open(epoch))
+                stop(stream,
+                     {.error_bit = error_queue_read,
+                      .what = std::format("its descriptor at {:#x}: {}", slot, got.error().reason)},
+                     false);
             break;
         }
         if (!run(stream, descriptor, epoch))
@@ -120,21 +124,18 @@ bool QueueManager::run(unsigned stream, const Descriptor &descriptor, JobGate::E
     const auto part = [&](uint32_t mask) {
         return initiator(place_.page, qm::axuser_asid, qm::axuser_mmu_bp, trusted & mask);
     };
-    if (descriptor.size > largest_buffer) {
-        stop(stream, error_buffer_read, std::format("a command buffer of {} bytes", descriptor.size), 0);
-        return false;
-    }
-    std::vector<std::byte> buffer(descriptor.size);
-    if (const auto got = fabric_.read(part(buffer_part(stream)), descriptor.address, buffer); !got) {
-        if (!gate_.open(epoch))
-            return false;
-        if (got.error().page) {
-            errors_.address(place_.name, got.error(), false, 0);
-            stopped_ |= 1u << stream;
-        } else {
-            stop(stream, error_buffer_read,
-                 std::format("its command buffer at {:#x}: {}", descriptor.address, got.error().reason), 0);
-        }
+    std::vector<std::byte> buffer(std::min(descriptor.size, largest_buffer));
+    const auto got = fabric_.read(part(buffer_part(stream)), descriptor.address, buffer);
+    if (!got || descriptor.size > largest_buffer) {
+        PacketResult fault{.error_bit = error_buffer_read};
+        if (got)
+            fault.what = std::format("a command buffer of {} bytes", descriptor.size);
+        else if (got.error().page)
+            fault.page = got.error();
+        else
+            fault.what = std::format("its command buffer at {:#x}: {}", descriptor.address, got.error().reason);
+        if (gate_.open(epoch))
+            stop(stream, fault, false);
         return false;
     }
     const uint32_t core = place_.page + dma::from_qm;
@@ -148,10 +149,8 @@ bool QueueManager::run(unsigned stream, const Descriptor &descriptor, JobGate::E
     const auto result = packets_.run(buffer, context);
     if (result.result == JobResult::Done)
         complete(stream, descriptor);
-    else if (result.result == JobResult::Faulted && result.error_bit)
-        stop(stream, result.error_bit, result.what, result.instruction);
-    else if (result.result == JobResult::Faulted)
-        stopped_ |= 1u << stream;
+    else if (result.result == JobResult::Faulted && gate_.open(epoch))
+        stop(stream, result, true);
     return result.result == JobResult::Done;
 }
 
@@ -169,14 +168,20 @@ void QueueManager::complete(unsigned stream, const Descriptor &descriptor)
                       place_.event);
 }
 
-// gaudi2.c gaudi2_handle_qman_err_generic() reads the bits when it gets the event.
-void QueueManager::stop(unsigned stream, uint32_t error_bit, const std::string &what, uint64_t instruction)
+// gaudi2.c gaudi2_handle_qman_err_generic() reads the bits when it gets the event. A missing page is the MMU's event, a
+// fault of the DMA core has been reported by it.
+void QueueManager::stop(unsigned stream, const PacketResult &fault, bool write)
 {
     stopped_ |= 1u << stream;
-    registers_.store(reg(qm::glbl_err_sts, stream), registers_.load(reg(qm::glbl_err_sts, stream)) | error_bit);
-    registers_.store(reg(qm::current_inst_lo, stream), static_cast<uint32_t>(instruction));
-    registers_.store(reg(qm::current_inst_hi, stream), static_cast<uint32_t>(instruction >> 32));
-    errors_.queue(std::format("{} stream {}", place_.name, stream), what, place_.event);
+    const std::string who = std::format("{} stream {}", place_.name, stream);
+    if (fault.page) {
+        errors_.address(who, *fault.page, write, 0);
+    } else if (fault.error_bit) {
+        registers_.store(reg(qm::glbl_err_sts, stream), registers_.load(reg(qm::glbl_err_sts, stream)) | fault.error_bit);
+        registers_.store(reg(qm::current_inst_lo, stream), static_cast<uint32_t>(fault.instruction));
+        registers_.store(reg(qm::current_inst_hi, stream), static_cast<uint32_t>(fault.instruction >> 32));
+        errors_.queue(who, fault.what, place_.event);
+    }
 }
 
 } // namespace gaudiemu::chip

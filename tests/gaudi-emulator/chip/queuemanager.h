@@ -45,7 +45,7 @@ private:
     void work(unsigned stream, JobGate::Epoch epoch);
     [[nodiscard]] bool run(unsigned stream, const Descriptor &descriptor, JobGate::Epoch epoch);
     void complete(unsigned stream, const Descriptor &descriptor);
-    void stop(unsigned stream, uint32_t error_bit, const std::string &what, uint64_t instruction);
+    void stop(unsigned stream, const PacketResult &fault, bool write);
 
     const gaudi2::QueueManagerPlace place_;
     RegisterFile &registers_;

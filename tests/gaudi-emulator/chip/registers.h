@@ -58,7 +58,6 @@ inline constexpr uint32_t kmd_msg_to_cpu = page + 0x304;
 
 namespace timestamp { // PSOC_TIMESTAMP
 inline constexpr uint32_t page = 0x4c49000;
-inline constexpr uint32_t control = page + 0x0;
 inline constexpr uint32_t value_lo = page + 0x8;
 inline constexpr uint32_t value_hi = page + 0xc;
 } // namespace timestamp
@@ -116,7 +115,6 @@ inline constexpr uint32_t pay_addr_hi = 0xa000;
 inline constexpr uint32_t pay_data = 0xc000;
 inline constexpr uint32_t arm = 0xe000;
 inline constexpr uint32_t config = 0x10000;
-inline constexpr uint32_t status = 0x12000;
 inline constexpr uint32_t asid_none_sec_priv = 0x1e048;
 inline constexpr uint32_t cqs = 64;
 inline constexpr uint32_t cq_base_lo = 0x1e050;
@@ -192,7 +190,6 @@ inline constexpr uint16_t event_hmmu0_page_fault = 720;
 inline constexpr uint16_t event_pmmu_page_fault = 768;
 inline constexpr uint16_t event_pdma0_core = 1267;
 inline constexpr uint16_t event_kdma_core = 1269;
-inline constexpr uint16_t event_count = 1329;
 
 // A queue manager: gaudi2.c gaudi2_qm_blocks_bases[] and gaudi2_qman_async_event_id[], NICs left out (nic_ports_mask
 // is 0 in mainline: habanalabs_drv.c set_driver_behavior_per_device()).
