@@ -36,9 +36,8 @@ Gaudi2::Gaudi2(Settings settings, std::unique_ptr<RegisterFile> registers, std::
       hbm_(std::move(hbm)), router_(*registers_), interrupts_(bus_, journal_), mmu_(bus_, *hbm_, *registers_, router_),
       fabric_(*registers_, *hbm_, bus_, mmu_, router_, interrupts_), events_(*registers_, bus_, interrupts_, journal_),
       errors_(*registers_, events_, journal_), sync_(*registers_, journal_),
-      dma_(fabric_, errors_, gate_, faults_, events_, {.null = settings.null}),
-      packets_(*registers_, fabric_, dma_), boot_(*registers_, *hbm_, faults_, journal_),
-      decoders_(*registers_), clock_(*registers_), pcie_wrap_(*registers_)
+      dma_(fabric_, errors_, gate_, faults_, events_, {.null = settings.null}), packets_(*registers_, fabric_, dma_),
+      boot_(*registers_, *hbm_, faults_, journal_), decoders_(*registers_), clock_(*registers_), pcie_wrap_(*registers_)
 {
     sync_.connect(fabric_);
     kdma_ = std::make_unique<Kdma>(*registers_, fabric_, dma_, errors_, gate_, kdma_worker_);

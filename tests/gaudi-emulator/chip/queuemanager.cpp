@@ -177,7 +177,8 @@ void QueueManager::stop(unsigned stream, const PacketResult &fault, bool write)
     if (fault.page) {
         errors_.address(who, *fault.page, write, 0);
     } else if (fault.error_bit) {
-        registers_.store(reg(qm::glbl_err_sts, stream), registers_.load(reg(qm::glbl_err_sts, stream)) | fault.error_bit);
+        registers_.store(reg(qm::glbl_err_sts, stream),
+                         registers_.load(reg(qm::glbl_err_sts, stream)) | fault.error_bit);
         registers_.store(reg(qm::current_inst_lo, stream), static_cast<uint32_t>(fault.instruction));
         registers_.store(reg(qm::current_inst_hi, stream), static_cast<uint32_t>(fault.instruction >> 32));
         errors_.queue(who, fault.what, place_.event);
