@@ -28,13 +28,24 @@ def program_of(name):
     raise machine.MachineError(f'there is no executable tests/vm/{name}, neither a script in the source nor a program in the build directory')
 
 
+def settings_of(words):
+    """A machine with a Gaudi: where it and the cards sit, and the emulator's options."""
+    topology = [word for word in words if word in gaudi.TOPOLOGIES] or [gaudi.TOPOLOGIES[0]]
+    return gaudi.Settings(topology=topology[0], options=tuple(word for word in words if word not in gaudi.TOPOLOGIES))
+
+
+def words_of(settings):
+    """The same, of a machine that is not the plain one."""
+    return ([] if settings.topology == gaudi.TOPOLOGIES[0] else [settings.topology]) + list(settings.options)
+
+
 def chosen(tests):
     """All tests, or those named in HL_VM_ONLY (./dev test vm -- NAME...), for each machine that they need: settings, and how long each test may take."""
     known = {}
     for test in tests:
         name, _, rest = test.partition(':')
         seconds, _, options = rest.partition(':')
-        settings = gaudi.Settings(options=tuple(options.split())) if name.startswith(GAUDI) else None
+        settings = settings_of(options.split()) if name.startswith(GAUDI) else None
         known[name] = settings, int(seconds or SECONDS)
     only = os.environ.get('HL_VM_ONLY', '').split()
     if unknown := [name for name in only if name not in known]:
@@ -116,7 +127,7 @@ def run_in(vm, bounds, options, report):
     vm.stop()
     for name in bounds:
         report.test(name, vm.share / 'results' / name)
-    suffix = ''.join(f' {option}' for option in vm.gaudi_settings.options) if vm.gaudi_settings else ''
+    suffix = ''.join(f' {word}' for word in words_of(vm.gaudi_settings)) if vm.gaudi_settings else ''
     report.kernel(vm.log.complaints(kernellog.allowed_texts()), f'boot_gaudi2{suffix}' if vm.gaudi_settings else 'boot', bounds)
     if vm.gaudi_settings:
         report.line(not failure, f'gaudi-emulator{suffix}')

@@ -12,12 +12,11 @@ constexpr uint32_t no_frame = ~uint32_t{0};
 
 } // namespace
 
-CaptureCard::CaptureCard()
-    : engine_(
-          HL_CAPTURE_ID, [this]() -> PciHost & { return host(); },
-          [this](const CardEngine::Buffer &buffer, uint32_t number, const std::stop_token &stop) {
-              return capture(buffer, number, stop);
-          })
+CaptureCard::CaptureCard(std::optional<Film> film)
+    : film_(std::move(film)), engine_(
+                                  HL_CAPTURE_ID, [this]() -> PciHost & { return host(); },
+                                  [this](const CardEngine::Buffer &buffer, uint32_t number,
+                                         const std::stop_token &stop) { return capture(buffer, number, stop); })
 {
     forget();
     engine_.set_interval(std::chrono::microseconds(interval_));
@@ -60,7 +59,7 @@ CardEngine::Outcome CaptureCard::capture(const CardEngine::Buffer &buffer, uint3
         return {.error = HL_CARD_ERROR_STALL};
     }
     if (!painter_ || painter_->picture() != *buffer.picture) {
-        painter_.emplace(*buffer.picture);
+        painter_.emplace(*buffer.picture, film_ ? &*film_ : nullptr);
         frame_.resize(buffer.picture->bytes);
     }
     const uint32_t crc = painter_->paint(number, frame_);

@@ -12,7 +12,7 @@ namespace gaudiemu {
 // The capture card of captureregs.h.
 class CaptureCard final : public PciFunction {
 public:
-    CaptureCard();
+    explicit CaptureCard(std::optional<Film> film = std::nullopt);
 
     [[nodiscard]] ConfigSpaceInit identity() const override;
     [[nodiscard]] std::span<const Bar> bars() const override { return bars_; }
@@ -32,6 +32,7 @@ private:
     void write_word(uint32_t offset, uint32_t value);
     void forget();
 
+    const std::optional<Film> film_;
     const std::vector<Bar> bars_{Bar{.index = HL_CARD_BAR, .size = HL_CARD_BAR_BYTES, .mapped = {}}};
 
     std::mutex log_mutex_;

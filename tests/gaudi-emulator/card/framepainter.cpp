@@ -48,8 +48,13 @@ void put_word(std::span<std::byte> bytes, size_t offset, uint32_t word)
 
 } // namespace
 
-FramePainter::FramePainter(Picture picture) : picture_(std::move(picture))
+FramePainter::FramePainter(Picture picture, const Film *film) : picture_(std::move(picture))
 {
+    if (film != nullptr && film->picture().fourcc == picture_.fourcc && film->picture().width == picture_.width &&
+        film->picture().height == picture_.height) {
+        film_ = film;
+        return;
+    }
     const uint32_t pixels = pixels_per_sample(picture_.fourcc);
     for (size_t i = 0; i < picture_.planes.size(); ++i) {
         const auto sample = components(picture_.fourcc, i);
@@ -65,7 +70,20 @@ FramePainter::FramePainter(Picture picture) : picture_(std::move(picture))
     }
 }
 
-uint32_t FramePainter::paint(uint32_t number, std::span<std::byte> frame) const
+void FramePainter::paint_film(uint32_t number, std::span<std::byte> frame) const
+{
+    const auto source = film_->frame(number);
+    for (size_t i = 0; i < picture_.planes.size(); ++i) {
+        const auto &to = picture_.planes[i];
+        const auto &from = film_->picture().planes[i];
+        for (uint32_t row = 0; row < to.rows; ++row) {
+            std::memcpy(&frame[to.offset + uint64_t{to.stride} * row],
+                        &source[from.offset + uint64_t{from.stride} * row], to.row_bytes);
+        }
+    }
+}
+
+void FramePainter::paint_pattern(uint32_t number, std::span<std::byte> frame) const
 {
     for (size_t i = 0; i < picture_.planes.size(); ++i) {
         const auto &plane = picture_.planes[i];
@@ -76,6 +94,11 @@ uint32_t FramePainter::paint(uint32_t number, std::span<std::byte> frame) const
                         &pattern.bytes[size_t{phase} * pattern.phase_bytes], plane.row_bytes);
         }
     }
+}
+
+uint32_t FramePainter::paint(uint32_t number, std::span<std::byte> frame) const
+{
+    film_ != nullptr ? paint_film(number, frame) : paint_pattern(number, frame);
     const auto stamp = frame.subspan(picture_.planes.front().offset, HL_CARD_STAMP_BYTES);
     put_word(stamp, HL_CARD_STAMP_MAGIC, HL_CARD_MAGIC);
     put_word(stamp, HL_CARD_STAMP_NUMBER, number);

@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
-#include "picture.h"
-
-#include <array>
+#include "film.h"
 
 namespace gaudiemu {
 
 // Makes the capture card's frames: a sawtooth that moves up and left, in which every byte differs from the same byte of
-// the next 127 frames, so that nothing stale passes for new; and the stamp.
+// the next 127 frames, so that nothing stale passes for new; or, where format and size agree, a film; and the stamp.
 class FramePainter {
 public:
-    // `picture` is valid().
-    explicit FramePainter(Picture picture);
+    // `picture` is valid(). The film, if there is one, lives longer than this.
+    explicit FramePainter(Picture picture, const Film *film = nullptr);
 
     [[nodiscard]] const Picture &picture() const { return picture_; }
 
@@ -25,7 +23,11 @@ private:
         uint32_t phase_bytes = 0;
     };
 
+    void paint_pattern(uint32_t number, std::span<std::byte> frame) const;
+    void paint_film(uint32_t number, std::span<std::byte> frame) const;
+
     Picture picture_;
+    const Film *film_ = nullptr;    // of the picture's format and size
     std::vector<Pattern> patterns_; // one per plane
 };
 

@@ -3,7 +3,10 @@
 #include "framepainter.h"
 
 #include <algorithm>
-#include <gtest/gtest.h>
+#include <filesystem>
+#include <fstream>
+#include <gmock/gmock.h>
+#include <unistd.h>
 
 using namespace gaudiemu;
 
@@ -112,6 +115,66 @@ TEST(FramePainter, PaddingIsNeitherPaintedNorCounted)
     EXPECT_TRUE(
         std::ranges::all_of(std::span(frame).subspan(80 * 32, 24), [](std::byte b) { return b == std::byte{0xa5}; }));
     EXPECT_EQ(padded.runs().size(), 48u);
+}
+
+class FilmTest : public testing::Test {
+protected:
+    // Two NV12 frames of 64x32, and a byte that belongs to none.
+    FilmTest()
+    {
+        std::vector<std::byte> bytes(2 * picture.bytes + 1);
+        for (size_t i = 0; i < bytes.size(); ++i) {
+            bytes[i] = static_cast<std::byte>(i * 7 + i / picture.bytes);
+        }
+        std::ofstream(path, std::ios::binary)
+            .write(reinterpret_cast<const char *>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+        content = std::move(bytes);
+    }
+    ~FilmTest() override { std::filesystem::remove(path); }
+
+    const Picture picture = *Picture::packed(HL_CARD_NV12, 64, 32);
+    const std::string path = testing::TempDir() + "film-" + std::to_string(getpid());
+    std::vector<std::byte> content;
+};
+
+TEST_F(FilmTest, RunsOverAndOverUnderTheStamp)
+{
+    const auto film = Film::open(path + ":NV12:64x32");
+    ASSERT_TRUE(film) << film.error();
+    auto padded = picture;
+    padded.planes[0].stride = padded.planes[1].stride = 80;
+    padded.planes[1].offset = 80 * 32;
+    padded.bytes = 80 * 48;
+    const FramePainter painter(padded, &*film);
+    for (const uint32_t number : {0u, 1u, 2u, 7u}) {
+        std::vector<std::byte> frame(padded.bytes);
+        const uint32_t crc = painter.paint(number, frame);
+        EXPECT_EQ(read_stamp(padded, frame)->number, number);
+        EXPECT_EQ(stamped_crc(padded, frame), crc);
+        const auto source = std::span(content).subspan(number % 2 * picture.bytes, picture.bytes);
+        EXPECT_TRUE(std::ranges::equal(std::span(frame).subspan(80, 64), source.subspan(64, 64)));
+        EXPECT_TRUE(std::ranges::equal(std::span(frame).subspan(80 * 47, 64), source.subspan(64 * 47, 64)));
+        EXPECT_TRUE(std::ranges::equal(std::span(frame).subspan(12, 52), source.subspan(12, 52)));
+    }
+}
+
+TEST_F(FilmTest, IsShownInItsOwnShapeOnly)
+{
+    const auto film = Film::open(path + ":NV12:64x32");
+    ASSERT_TRUE(film);
+    const auto other = *Picture::packed(HL_CARD_NV12, 64, 48);
+    std::vector<std::byte> frame(other.bytes);
+    FramePainter(other, &*film).paint(3, frame);
+    EXPECT_EQ(frame, painted(other, 3));
+}
+
+TEST_F(FilmTest, SaysWhatIsWrong)
+{
+    const auto error_of = [](const std::string &text) { return Film::open(text).error(); };
+    EXPECT_THAT(error_of("film.raw"), testing::HasSubstr("FILE:FOURCC:WIDTHxHEIGHT"));
+    EXPECT_THAT(error_of(path + ":NV21:64x32"), testing::HasSubstr("no picture"));
+    EXPECT_THAT(error_of(path + "-none:NV12:64x32"), testing::HasSubstr("No such file"));
+    EXPECT_THAT(error_of(path + ":NV12:640x480"), testing::HasSubstr("no frame"));
 }
 
 } // namespace

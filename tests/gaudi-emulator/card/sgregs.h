@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 /*
- * What the two cards have in common on the bus: scatter-gather lists, interrupts and results. Plain C, for their kernel drivers (tests/vm/modules) and their models.
- * Registers are 32 bits wide and little endian, and are read and written as such.
+ * What the two cards have in common on the bus: scatter-gather lists, interrupts and results. Plain C, for their kernel
+ * drivers (tests/vm/modules) and their models. Registers are 32 bits wide and little endian, and are read and written
+ * as such.
  */
 #ifndef HL_CARD_SGREGS_H
 #define HL_CARD_SGREGS_H
@@ -24,7 +25,7 @@ struct hl_card_sg {
 #define HL_CARD_QUEUE_DEPTH 32
 
 /* At the same place in both BARs. */
-#define HL_CARD_ID 0x000         /* RO: which card */
+#define HL_CARD_ID 0x000          /* RO: which card */
 #define HL_CARD_VERSION_REG 0x004 /* RO: HL_CARD_VERSION */
 #define HL_CARD_CONTROL 0x008
 #define HL_CARD_STATUS 0x00c     /* RO */
@@ -32,7 +33,9 @@ struct hl_card_sg {
 #define HL_CARD_IRQ_ENABLE 0x014 /* which of them send MSI 0, at each event anew */
 #define HL_CARD_VERSION 1
 
-#define HL_CARD_CONTROL_RUN 0x1 /* 0 gives the buffers back: nothing waits any more, and STATUS_BUSY falls when the DMA in flight, if any, has ended */
+#define HL_CARD_CONTROL_RUN                                                                                            \
+    0x1 /* 0 gives the buffers back: nothing waits any more, and STATUS_BUSY falls when the DMA in flight, if any, has \
+           ended */
 #define HL_CARD_STATUS_BUSY 0x1 /* the card may still read or write a buffer */
 #define HL_CARD_IRQ_DONE 0x1    /* a result waits */
 #define HL_CARD_IRQ_IDLE 0x2    /* after CONTROL_RUN was cleared: STATUS_BUSY has fallen */
@@ -89,8 +92,9 @@ struct hl_card_sg {
 #define HL_CARD_HEIGHT_MAX 1080
 
 /*
- * The stamp of a generated frame: three little-endian words at the first bytes of its first row. The CRC is CRC-32 (IEEE 802.3, zlib's crc32()) over what is
- * visible of the frame, plane after plane, row after row without the padding at a row's end, and without the four bytes of the CRC itself.
+ * The stamp of a generated frame: three little-endian words at the first bytes of its first row. The CRC is CRC-32
+ * (IEEE 802.3, zlib's crc32()) over what is visible of the frame, plane after plane, row after row without the padding
+ * at a row's end, and without the four bytes of the CRC itself.
  */
 #define HL_CARD_STAMP_MAGIC 0 /* HL_CARD_MAGIC */
 #define HL_CARD_STAMP_NUMBER 4

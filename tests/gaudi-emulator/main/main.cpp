@@ -53,6 +53,16 @@ std::expected<FunctionPtr, std::string> make_gaudi(const Options &options)
     return std::move(*gaudi);
 }
 
+std::expected<FunctionPtr, std::string> make_card(const Options &options)
+{
+    if (!options.film)
+        return std::make_unique<CaptureCard>();
+    auto film = Film::open(*options.film);
+    if (!film)
+        return std::unexpected(film.error());
+    return std::make_unique<CaptureCard>(std::move(*film));
+}
+
 std::expected<void, std::string> add(Places &places, std::string name, const std::optional<std::string> &path,
                                      std::expected<FunctionPtr, std::string> function)
 {
@@ -72,7 +82,7 @@ std::expected<Places, std::string> make_places(const Options &options)
     if (options.gaudi)
         added = add(places, "gaudi", options.gaudi, make_gaudi(options));
     if (added && options.capture)
-        added = add(places, "capture", options.capture, std::make_unique<CaptureCard>());
+        added = add(places, "capture", options.capture, make_card(options));
     if (added && options.scanout)
         added = add(places, "scanout", options.scanout, std::make_unique<ScanoutEngine>());
     if (!added)

@@ -7,11 +7,12 @@ namespace gaudiemu {
 
 const char *const usage = R"(gaudi-emulator: PCI functions for QEMU's vfio-user-pci
 
-  gaudi-emulator [--chip gaudi2] [--socket PATH] [--capture PATH] [--scanout PATH] [--fault ORDER]... [--null | --dead]
+  gaudi-emulator [--chip gaudi2] [--socket PATH] [--capture PATH] [--scanout PATH] [--film FILM] [--fault ORDER]... [--null | --dead]
 
   --socket PATH    a Gaudi, served at this unix socket, which must not be there yet
   --capture PATH   a capture card, likewise
   --scanout PATH   a scan-out engine, likewise
+  --film FILM      what the capture card looks at in frames of this format and size: FILE:FOURCC:WIDTHxHEIGHT
   --fault ORDER    make the chip fail on order; the grammar is in chip/chipfaults.h
   --null           the Gaudi completes every job and moves nothing
   --dead           the Gaudi's registers read zero and nothing ever happens
@@ -31,19 +32,20 @@ std::expected<Options, std::string> Options::parse(const std::vector<std::string
             options.behaviour = name == "--null" ? Behaviour::Null : Behaviour::Dead;
             continue;
         }
-        auto *path = name == "--socket"    ? &options.gaudi
+        auto *value_of = name == "--socket"    ? &options.gaudi
                      : name == "--capture" ? &options.capture
                      : name == "--scanout" ? &options.scanout
+                     : name == "--film"    ? &options.film
                                            : nullptr;
-        if (!path && name != "--chip" && name != "--fault")
+        if (!value_of && name != "--chip" && name != "--fault")
             return std::unexpected(std::format("there is no option {}", name));
         if (equals == std::string::npos && ++i == arguments.size())
             return std::unexpected(std::format("{} wants a value", name));
         const auto value = equals == std::string::npos ? arguments[i] : arguments[i].substr(equals + 1);
         if (name == "--fault")
             options.faults.push_back(value);
-        else if (path)
-            *path = value;
+        else if (value_of)
+            *value_of = value;
         else if (value != "gaudi2")
             return std::unexpected(std::format("there is no chip {}; there is: gaudi2", value));
     }

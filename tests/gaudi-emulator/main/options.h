@@ -25,6 +25,7 @@ struct Options {
     std::optional<std::string> gaudi; // paths of the sockets to make
     std::optional<std::string> capture;
     std::optional<std::string> scanout;
+    std::optional<std::string> film; // what the capture card looks at; card/film.h
 
     // Errors: what is wrong, and what there is.
     [[nodiscard]] static std::expected<Options, std::string> parse(const std::vector<std::string> &arguments);

@@ -12,12 +12,13 @@ using testing::HasSubstr;
 TEST(OptionsTest, TakesAll)
 {
     const auto options = Options::parse({"--chip", "gaudi2", "--socket", "/a", "--capture=/b", "--scanout", "/c",
-                                         "--fault", "dma-stall@3", "--fault=dma-slow=7", "--null"});
+                                         "--fault", "dma-stall@3", "--fault=dma-slow=7", "--film=f:NV12:64x32", "--null"});
     ASSERT_TRUE(options) << options.error();
     EXPECT_EQ(options->chip, Chip::Gaudi2);
     EXPECT_EQ(options->gaudi, "/a");
     EXPECT_EQ(options->capture, "/b");
     EXPECT_EQ(options->scanout, "/c");
+    EXPECT_EQ(options->film, "f:NV12:64x32");
     EXPECT_THAT(options->faults, ElementsAre("dma-stall@3", "dma-slow=7"));
     EXPECT_EQ(options->behaviour, Behaviour::Null);
     EXPECT_EQ(Options::parse({"--dead", "--socket", "/a"})->behaviour, Behaviour::Dead);
