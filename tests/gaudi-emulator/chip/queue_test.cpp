@@ -116,8 +116,9 @@ TEST_F(Queue, RunsRoundItsRing)
     uint32_t pi = 0;
     for (uint32_t i = 0; i < 2 * FakeDriver::queue_length + 5; ++i) {
         pi = send(packets);
-        if (i % 1000 == 0)
+        if (i % 1000 == 0) {
             ASSERT_TRUE(driver->poll_reg(pdma0 + qm::pq_ci, pi));
+        }
     }
     EXPECT_TRUE(driver->poll_reg(pdma0 + qm::pq_ci, pi));
 }
