@@ -87,6 +87,43 @@ TEST_F(CpuQueue, EventsReachTheQueue)
     EXPECT_EQ(driver.host.get<uint32_t>(FakeDriver::event_queue + 4) >> 16, 0x8000u | event_kdma_core);
 }
 
+// Provokes an event: a commit that KDMA does not know.
+void provoke(FakeDriver &driver)
+{
+    driver.reg(dma::kdma + dma::commit, 0);
+}
+
+TEST_F(CpuQueue, EventsGoRoundTheirRingAsTheDriverReads)
+{
+    for (uint32_t i = 0; i < 200; ++i) {
+        provoke(driver);
+        const uint64_t entry = FakeDriver::event_queue + i % 64 * 64;
+        ASSERT_EQ(driver.host.get<uint32_t>(entry + 4), 0x80000000u | event_kdma_core << 16 | i) << i;
+        driver.host.put(entry + 4, uint32_t{0});
+        driver.reg(cpuif::eq_read, (i + 1) % 64); // gaudi2_update_eq_ci()
+    }
+}
+
+TEST_F(CpuQueue, AFullEventQueueDropsInsteadOfOverwriting)
+{
+    for (uint32_t i = 0; i < 70; ++i)
+        provoke(driver);
+    EXPECT_EQ(driver.host.interrupts(0), 63u);
+    EXPECT_EQ(driver.host.get<uint32_t>(FakeDriver::event_queue + 63 * 64 + 4), 0u) << "the last place stays free";
+    EXPECT_EQ(driver.chip->journal().fault_count(), 70u + 7) << "a fault for each commit, and one for each event lost";
+}
+
+TEST(Events, WaitUntilTheDriverWantsThem)
+{
+    FakeDriver driver;
+    driver.boot();
+    provoke(driver);
+    EXPECT_EQ(driver.host.interrupts(0), 0u);
+    driver.start_cpu_queue();
+    EXPECT_EQ(driver.host.interrupts(0), 1u);
+    EXPECT_EQ(driver.host.get<uint32_t>(FakeDriver::event_queue + 4) >> 16, 0x8000u | event_kdma_core);
+}
+
 TEST(CpuFaults, AStalledCpuAnswersNoMore)
 {
     Gaudi2::Settings settings;

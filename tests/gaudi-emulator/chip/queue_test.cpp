@@ -217,6 +217,57 @@ TEST_F(Queue, MessagesReachRegistersHostAndDoorbell)
     EXPECT_EQ(driver->chip->read(4, GiB, 4), 0x99u);
 }
 
+TEST_F(Queue, BulkWritesFillRegistersInARow)
+{
+    // WREG_BULK of two 64-bit words at the queue manager's CURRENT_INST_LO.
+    run(Packets().raw(2, 0x02000000 | (0xa000 + qm::current_inst_lo) << 8).raw(0x11, 0x22).raw(0x33, 0x44));
+    for (uint32_t i = 0; i < 4; ++i)
+        EXPECT_EQ(driver->reg(pdma0 + qm::current_inst_lo + i * 4), 0x11 * (i + 1));
+}
+
+TEST_F(Queue, KdmaCopies)
+{
+    const auto sent = pattern(5000, 2);
+    ASSERT_TRUE(driver->host.dma_write(data, sent));
+    driver->reg(dma::kdma + dma::axuser_mmu_bp, 0x11);
+    driver->reg_pair(dma::kdma + dma::src_lo, dma::kdma + dma::src_hi, data);
+    driver->reg_pair(dma::kdma + dma::dst_lo, dma::kdma + dma::dst_hi, dram_base + GiB);
+    driver->reg_pair(dma::kdma + dma::wr_comp_addr_lo, dma::kdma + dma::wr_comp_addr_hi, cfg_base + sm::base + 64 * 4);
+    driver->reg(dma::kdma + dma::wr_comp_wdata, 0x80000001);
+    driver->reg(dma::kdma + dma::dst_tsize, 5000);
+    driver->reg(dma::kdma + dma::commit, 0x80000001);
+    ASSERT_TRUE(driver->poll_reg(sm::base + 64 * 4, 1)) << faults();
+    EXPECT_EQ(driver->chip->read(4, GiB + 4999, 1), static_cast<uint64_t>(sent[4999]));
+}
+
+TEST_F(Queue, KdmaReportsItsOwnFaults)
+{
+    driver->reg(dma::kdma + dma::axuser_mmu_bp, 0x11);
+    driver->reg_pair(dma::kdma + dma::dst_lo, dma::kdma + dma::dst_hi, 0x1000);
+    driver->reg(dma::kdma + dma::dst_tsize, 64);
+    driver->reg(dma::kdma + dma::commit, 0x80000011);
+    ASSERT_TRUE(driver->host.wait_interrupts(0, 1));
+    EXPECT_EQ(driver->host.get<uint32_t>(FakeDriver::event_queue + 4) >> 16, 0x8000u | event_kdma_core);
+    EXPECT_EQ(driver->reg(sm::base + 64 * 4), 0u);
+}
+
+TEST_F(Queue, WithoutPciAccessThereIsNoVirtualDoorbell)
+{
+    EXPECT_TRUE(driver->cpu(1).answered); // DISABLE_PCI_ACCESS
+    const Packets packets = Packets().msg_long(FakeDriver::doorbell, 47);
+    const uint32_t pi = send(packets);
+    ASSERT_TRUE(driver->poll_reg(pdma0 + qm::pq_ci, pi));
+    EXPECT_EQ(driver->host.interrupts(47), 0u);
+    EXPECT_EQ(driver->host.get<uint32_t>(FakeDriver::doorbell), 47u) << "plain memory again";
+}
+
+TEST_F(Queue, AVectorBeyondTheTableIsAFault)
+{
+    const uint32_t pi = send(Packets().msg_long(cfg_base + msix_doorbell_page, 128));
+    ASSERT_TRUE(driver->poll_reg(pdma0 + qm::pq_ci, pi));
+    EXPECT_EQ(driver->chip->journal().fault_count(), 1u) << faults();
+}
+
 TEST_F(Queue, StreamsAreApart)
 {
     driver->arm(5, 2);
