@@ -14,7 +14,26 @@ import tempfile
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None)
 FUNCTIONS = {'gaudi': '--socket', 'capture': '--capture', 'scanout': '--scanout'}
-TOPOLOGIES = ('switch', 'root-ports')
+
+
+@dataclasses.dataclass(frozen=True)
+class Topology:
+    """Where the three functions sit, and what else of the machine decides about traffic between them."""
+    switch: bool                        # below one switch, where peers reach each other without the root complex; else a root port each
+    cpu: str = 'max'
+    devices: tuple = ()                 # more of QEMU's arguments
+    kernel: str = ''                    # parameters of the guest's kernel
+
+
+# Across root ports the kernel allows peer-to-peer only below host bridges that it knows, of which QEMU's is none, and on AMD's Zen (drivers/pci/p2pdma.c pci_p2pdma_whitelist,
+# cpu_supports_p2pdma()).
+TOPOLOGIES = {
+    'switch': Topology(switch=True),
+    'root-ports': Topology(switch=False),
+    'root-ports-zen': Topology(switch=False, cpu='EPYC'),
+    'iommu': Topology(switch=True, devices=('-device', 'intel-iommu,caching-mode=on,intremap=off'), kernel='intel_iommu=on'),
+}
+DEFAULT_TOPOLOGY = 'switch'
 
 
 class EmulatorError(Exception):
@@ -30,7 +49,7 @@ def die_with_parent():
 class Settings:
     """What a machine's Gaudi is like."""
     chip: str = 'gaudi2'
-    topology: str = 'switch'
+    topology: str = DEFAULT_TOPOLOGY
     options: tuple = ()                 # more of gaudi-emulator's: faults, --null, --dead
 
 
@@ -53,25 +72,20 @@ class Emulator:
         if self._process.stdout.readline() != b'ready\n':
             raise EmulatorError(f'gaudi-emulator did not start (status {self._process.wait()}):\n{self.last_words()}')
 
+    @property
+    def topology(self):
+        return TOPOLOGIES[self.settings.topology]
+
     def arguments(self):
-        """QEMU's, for the three functions and what they sit below."""
-        arguments = self._switch() if self.settings.topology == 'switch' else self._root_ports()
-        for name in FUNCTIONS:
-            arguments += ['-device', json.dumps({'driver': 'vfio-user-pci', 'id': name, 'bus': f'port-{name}', 'socket': {'type': 'unix', 'path': str(self._socket(name))}})]
-        return arguments
-
-    @staticmethod
-    def _switch():
-        """One switch: below it, peers reach each other without the root complex."""
-        arguments = ['-device', 'pcie-root-port,id=root,chassis=1', '-device', 'x3130-upstream,id=upstream,bus=root']
+        """QEMU's, for the three functions and what they sit below. A virtual IOMMU has to come before what it translates for."""
+        arguments = [*self.topology.devices]
+        if self.topology.switch:
+            arguments += ['-device', 'pcie-root-port,id=root,chassis=1', '-device', 'x3130-upstream,id=upstream,bus=root']
+        port = 'xio3130-downstream,bus=upstream' if self.topology.switch else 'pcie-root-port'
         for number, name in enumerate(FUNCTIONS):
-            arguments += ['-device', f'xio3130-downstream,id=port-{name},bus=upstream,chassis={number + 2}']
+            arguments += ['-device', f'{port},id=port-{name},chassis={number + 2}',
+                          '-device', json.dumps({'driver': 'vfio-user-pci', 'id': name, 'bus': f'port-{name}', 'socket': {'type': 'unix', 'path': str(self._socket(name))}})]
         return arguments
-
-    @staticmethod
-    def _root_ports():
-        """A root port each: between them lies a host bridge that the kernel does not know (drivers/pci/p2pdma.c pci_p2pdma_whitelist)."""
-        return [word for number, name in enumerate(FUNCTIONS) for word in ('-device', f'pcie-root-port,id=port-{name},chassis={number + 1}')]
 
     def stop(self):
         """Ends it. What it wrote stays where it is."""

@@ -109,18 +109,17 @@ class Machine:
             return ['-chardev', f'socket,id={name},fd={other.fileno()}']
 
         share = 'local,security_model=none,multidevs=remap'
-        command += ['-accel', 'tcg,thread=multi,tb-size=512' if self.accel == 'tcg' else self.accel, '-cpu', 'max', '-smp', str(self.cpus),
+        command += ['-accel', 'tcg,thread=multi,tb-size=512' if self.accel == 'tcg' else self.accel, '-cpu', self.emulator.topology.cpu if self.emulator else 'max', '-smp', str(self.cpus),
                     '-m', f'{self.memory}M', '-machine', 'q35,memory-backend=memory' if self.emulator else 'q35',
+                    *(['-object', f'memory-backend-memfd,id=memory,size={self.memory}M,share=on', *self.emulator.arguments()] if self.emulator else []),
                     '-no-user-config', '-nodefaults', '-no-reboot', '-display', 'none', '-monitor', 'none',
                     '-kernel', str(self.kit / 'vmlinuz'), '-initrd', str(self.kit / 'initramfs'),
-                    '-append', f'console=ttyS0 loglevel=5 log_buf_len=16M panic=-1 hugepages={HUGE_PAGES} {QUIET[self.accel]}',
+                    '-append', f'console=ttyS0 loglevel=5 log_buf_len=16M panic=-1 hugepages={HUGE_PAGES} {QUIET[self.accel]} {self.emulator.topology.kernel if self.emulator else ""}',
                     '-fsdev', f'{share},id=root,path=/,readonly=on', '-device', 'virtio-9p-pci,fsdev=root,mount_tag=root',
                     '-fsdev', f'{share},id=kit,path={self.escaped(self.kit / "root")},readonly=on', '-device', 'virtio-9p-pci,fsdev=kit,mount_tag=kit',
                     '-fsdev', f'{share},id=share,path={self.escaped(self.share)}', '-device', 'virtio-9p-pci,fsdev=share,mount_tag=share',
                     '-device', 'virtio-gpu-pci', '-device', 'bochs-display', '-device', 'cirrus-vga',
                     *channel('serial'), '-serial', 'chardev:serial', '-device', 'virtio-serial-pci']
-        if self.emulator:
-            command += ['-object', f'memory-backend-memfd,id=memory,size={self.memory}M,share=on', *self.emulator.arguments()]
         for name in ports:
             command += [*channel(name), '-device', 'virtconsole,chardev=tty' if name == 'tty' else f'virtserialport,chardev={name},name={name}']
         self.process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, pass_fds=[end.fileno() for end in theirs],

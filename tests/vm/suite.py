@@ -30,13 +30,13 @@ def program_of(name):
 
 def settings_of(words):
     """A machine with a Gaudi: where it and the cards sit, and the emulator's options."""
-    topology = [word for word in words if word in gaudi.TOPOLOGIES] or [gaudi.TOPOLOGIES[0]]
+    topology = [word for word in words if word in gaudi.TOPOLOGIES] or [gaudi.DEFAULT_TOPOLOGY]
     return gaudi.Settings(topology=topology[0], options=tuple(word for word in words if word not in gaudi.TOPOLOGIES))
 
 
 def words_of(settings):
     """The same, of a machine that is not the plain one."""
-    return ([] if settings.topology == gaudi.TOPOLOGIES[0] else [settings.topology]) + list(settings.options)
+    return ([] if settings.topology == gaudi.DEFAULT_TOPOLOGY else [settings.topology]) + list(settings.options)
 
 
 def chosen(tests):

@@ -35,7 +35,8 @@ def parse(arguments):
     parser.add_argument('--timeout', type=float, metavar='S', help='end the machine after so many seconds, boot included, with status 124 (default: 900; a shell: none)')
     parser.add_argument('--results', type=pathlib.Path, metavar='DIR', help='keep here what the command leaves in $HL_VM_RESULTS')
     parser.add_argument('--gaudi2', action='store_true', help='with an emulated Gaudi2, a capture card and a scan-out engine')
-    parser.add_argument('--topology', choices=gaudi.TOPOLOGIES, default=gaudi.TOPOLOGIES[0], help='where these sit: below one switch (default), or each below a root port')
+    parser.add_argument('--topology', choices=gaudi.TOPOLOGIES, default=gaudi.DEFAULT_TOPOLOGY,
+                        help='where these sit: below one switch (the default), each below a root port, so on a CPU that lets them talk to each other, or below a switch and an IOMMU')
     parser.add_argument('--gaudi-option', action='append', default=[], metavar='OPTION', help='one more of gaudi-emulator, for instance --gaudi-option=--fault=dma-stall@3')
     parser.add_argument('--shell', action='store_true', help='a shell instead of a command')
     parser.add_argument('--suite', action='store_true', help=argparse.SUPPRESS)
