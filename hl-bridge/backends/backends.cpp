@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "backends/backends.h"
 
+#include "backends/kernel/kerneldevice.h"
 #include "backends/sim/simdevice.h"
 
 #include <array>
@@ -8,11 +9,15 @@
 namespace hl {
 namespace {
 
-constexpr std::array<Backend, 1> table{{
+constexpr std::array<Backend, 2> table{{
     {.name = "sim",
      .takes = [](const DeviceSpec &spec) noexcept { return spec.kind == DeviceSpec::Kind::Sim; },
      .enumerate = [] { return std::vector{sim::SimDevice::describe({})}; },
      .open = [](const DeviceSpec &spec) { return sim::SimDevice::open(spec.name); }},
+    {.name = "kernel",
+     .takes = [](const DeviceSpec &spec) noexcept { return spec.kind == DeviceSpec::Kind::Pci; },
+     .enumerate = [] { return kernel::KernelDevice::enumerate(); },
+     .open = [](const DeviceSpec &spec) { return kernel::KernelDevice::open(spec.name); }},
 }};
 
 } // namespace

@@ -41,6 +41,7 @@ namespace hl {
     X(RunTimeout, "HL-INF-003", "an inference request did not finish in time")                                         \
     X(QueueFull, "HL-INF-004", "all requests are in flight")                                                           \
     X(Cancelled, "HL-INF-005", "the request was detached")                                                             \
+    X(ComputeMissing, "HL-INF-006", "this device cannot run models")                                                   \
     X(FormatUnsupported, "HL-FMT-001", "the pixel format is not supported here")                                       \
     X(FrameTooSmall, "HL-FMT-002", "a frame's memory is smaller than its format needs")                                \
     X(FrameLayoutInvalid, "HL-FMT-003", "a frame's strides or offsets are not valid")                                  \

@@ -60,18 +60,34 @@ std::optional<uint32_t> hex_file(const std::filesystem::path &path)
     return line.starts_with("0x") ? parse_number<uint32_t>(std::string_view(line).substr(2), 16) : std::nullopt;
 }
 
-// The N of a child directory accelN of `device`/accel, -1 if there is none.
-int accel_number(const std::filesystem::path &device)
+// The N of a child directory `prefix`N of `parent`, -1 if there is none.
+int node_number(const std::filesystem::path &parent, std::string_view prefix)
 {
     std::error_code error;
-    for (std::filesystem::directory_iterator at(device / "accel", error), end; !error && at != end;
-         at.increment(error)) {
+    for (std::filesystem::directory_iterator at(parent, error), end; !error && at != end; at.increment(error)) {
         const std::string name = at->path().filename().string();
-        if (name.starts_with("accel"))
-            if (const auto n = parse_number<int>(std::string_view(name).substr(5)))
+        if (name.starts_with(prefix))
+            if (const auto n = parse_number<int>(std::string_view(name).substr(prefix.size())))
                 return *n;
     }
     return -1;
+}
+
+// The drivers' classes: accel of Linux 6.7 and later, habanalabs before, whose attributes hang on the class device.
+PciGaudi read_gaudi(const std::filesystem::path &device)
+{
+    PciGaudi gaudi{.address = device.filename().string(),
+                   .device = static_cast<uint16_t>(hex_file(device / "device").value_or(0)),
+                   .accel = node_number(device / "accel", "accel")};
+    std::filesystem::path attributes = device;
+    if (gaudi.accel < 0) {
+        gaudi.accel = node_number(device / "habanalabs", "hl");
+        gaudi.legacy = gaudi.accel >= 0;
+        if (gaudi.legacy)
+            attributes = device / "habanalabs" / std::format("hl{}", gaudi.accel);
+    }
+    gaudi.module = parse_number<int>(first_line(attributes / "module_id")).value_or(-1);
+    return gaudi;
 }
 
 // Whether `value` is in the comma list, or nullopt if the list is malformed.
@@ -155,10 +171,7 @@ std::vector<PciGaudi> find_pci_gaudis(const std::string &sysfs)
         const auto function = hex_file(at->path() / "class");
         if (vendor != habana || (function && *function >> 16 == network_class))
             continue;
-        found.push_back({.address = at->path().filename().string(),
-                         .device = static_cast<uint16_t>(hex_file(at->path() / "device").value_or(0)),
-                         .accel = accel_number(at->path()),
-                         .module = parse_number<int>(first_line(at->path() / "module_id")).value_or(-1)});
+        found.push_back(read_gaudi(at->path()));
     }
     std::ranges::sort(found, {}, &PciGaudi::address);
     return found;

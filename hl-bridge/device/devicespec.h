@@ -31,6 +31,7 @@ struct PciGaudi {
     std::string address;  // "0000:4d:00.0"
     uint16_t device = 0;  // PCI device id
     int accel = -1;       // N of /dev/accel/accelN, -1: no driver made a node
+    bool legacy = false;  // the node is /dev/hlN, of the driver in Linux 5.16 to 6.6
     int module = -1;      // module_id from sysfs, -1: unknown
 };
 

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "backends/sim/chip.h"
 
-#include "backends/sim/holders.h"
+#include "device/holders.h"
 
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -17,14 +16,6 @@ namespace {
 bool fd_limit(int err) noexcept
 {
     return err == EMFILE || err == ENFILE;
-}
-
-std::optional<FileId> file_id(int fd) noexcept
-{
-    struct stat st{};
-    if (::fstat(fd, &st) < 0)
-        return std::nullopt;
-    return FileId{st.st_dev, st.st_ino};
 }
 
 bool hung_up(int fd) noexcept
@@ -50,7 +41,6 @@ Result<std::shared_ptr<Chip>> Chip::create(uint32_t device, std::string name, Se
     chip->hbm_ = std::move(*hbm);
     chip->user_bytes_ = chip->hbm_.user_bytes();
     chip->udmabuf_ = open_udmabuf().value_or(UniqueFd());
-    chip->deferred_.reserve(64);
     return chip;
 }
 
@@ -232,11 +222,9 @@ Status Chip::release(const Memory &memory)
     if (prune_exports(held, allocation) != 0) {
         const std::vector<FileId> open = allocation.exports;
         held.unlock(); // the search below takes milliseconds
-        std::vector<pid_t> pids;
-        for (const FileId &id : open)
-            for (const pid_t pid : socket_holders(id.second))
-                if (std::ranges::find(pids, pid) == pids.end())
-                    pids.push_back(pid);
+        const auto pids = find_holders("socket:", [&open](const struct stat &st) {
+            return std::ranges::find(open, file_id(st)) != open.end();
+        });
         return refuse(ErrorCode::MemoryExported, operation,
                       std::format("{} exports of the memory are open in {}", open.size(), holders_text(pids)),
                       "close every descriptor of the exported frame first", EINVAL);
@@ -443,24 +431,6 @@ void Chip::close()
     const Lock held = lock();
     closing_ = true;
     wake_all(held);
-}
-
-void Chip::deliver(CompletionListener &listener, Completion completion)
-{
-    if (delivering_here()) {
-        // A listener submitted a request that ended at once: its turn comes when the listener has returned.
-        deferred_.emplace_back(&listener, std::move(completion));
-        return;
-    }
-    const std::lock_guard one_at_a_time(delivery_);
-    deliverer_ = std::this_thread::get_id();
-    listener.completed(std::move(completion));
-    for (size_t i = 0; i < deferred_.size(); ++i) {
-        const auto next = deferred_[i].first;
-        next->completed(std::move(deferred_[i].second)); // may append
-    }
-    deferred_.clear();
-    deliverer_ = std::thread::id{};
 }
 
 // --- for tests ---

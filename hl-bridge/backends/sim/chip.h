@@ -4,27 +4,24 @@
 #include "backends/sim/hbm.h"
 #include "backends/sim/mmu.h"
 #include "backends/sim/settings.h"
+#include "core/fileid.h"
 #include "device/completion.h"
+#include "device/delivery.h"
 #include "device/device.h"
 #include "device/hostmemory.h"
 
 #include <sys/types.h>
 
-#include <atomic>
 #include <condition_variable>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
-#include <thread>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
 namespace hl::sim {
-
-// (st_dev, st_ino): what a descriptor and all its dups share.
-using FileId = std::pair<dev_t, ino_t>;
 
 // One allocation. It leaves the tables when it is released and nothing uses it any more.
 struct Allocation {
@@ -93,10 +90,8 @@ public:
     void recover();
     void close();
 
-    // Calls the listener, one call at a time per chip. Without the chip's mutex.
-    void deliver(CompletionListener &listener, Completion completion);
-    // True on a thread that is inside deliver(): it must not join another that may be waiting to deliver.
-    [[nodiscard]] bool delivering_here() const noexcept { return deliverer_.load() == std::this_thread::get_id(); }
+    // To be used without the chip's mutex.
+    [[nodiscard]] Delivery &delivery() noexcept { return delivery_; }
 
     // For tests (simcontrol.h).
     void set_frozen(bool frozen);
@@ -151,9 +146,7 @@ private:
     uint64_t flushes_ = 0;
     std::vector<std::condition_variable *> waiters_;
 
-    std::mutex delivery_;
-    std::atomic<std::thread::id> deliverer_{};
-    std::vector<std::pair<CompletionListener *, Completion>> deferred_; // guarded by delivery_
+    Delivery delivery_;
 };
 
 } // namespace hl::sim

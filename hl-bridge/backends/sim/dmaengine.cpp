@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "backends/sim/dmaengine.h"
 
+#include "device/copycheck.h"
+
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
@@ -10,23 +12,6 @@ namespace hl::sim {
 namespace {
 
 constexpr const char *operation = "DMA copy";
-
-// Bytes from the first to past the last one of a rectangle; nullopt on overflow.
-std::optional<uint64_t> extent(uint64_t stride, uint64_t row_bytes, uint32_t rows) noexcept
-{
-    uint64_t bytes = 0;
-    if (__builtin_mul_overflow(stride, uint64_t{rows} - 1, &bytes) || __builtin_add_overflow(bytes, row_bytes, &bytes))
-        return std::nullopt;
-    return bytes;
-}
-
-bool fits(const Memory &memory, uint64_t offset, uint64_t stride, const CopyRegion &region) noexcept
-{
-    if (region.rows > 1 && stride < region.row_bytes)
-        return false;
-    const auto bytes = extent(region.rows > 1 ? stride : 0, region.row_bytes, region.rows);
-    return bytes && offset <= memory.size && *bytes <= memory.size - offset;
-}
 
 } // namespace
 
@@ -56,7 +41,7 @@ DmaEngine::~DmaEngine()
 
 void DmaEngine::stop(std::thread &thread)
 {
-    if (chip_->delivering_here())
+    if (chip_->delivery().delivering_here())
         thread.detach();
     else
         thread.join();
@@ -64,22 +49,14 @@ void DmaEngine::stop(std::thread &thread)
 
 Status DmaEngine::check_region(const Chip::Lock &lock, const CopyRegion &region, Job &job)
 {
-    if (region.row_bytes == 0 || region.rows == 0)
-        return fail(ErrorCode::MemoryRange, operation, "a region without bytes", {}, EINVAL, chip_->name());
     auto source = chip_->find(lock, region.source);
     if (!source)
         return std::unexpected(std::move(source.error()));
     auto target = chip_->find(lock, region.target);
     if (!target)
         return std::unexpected(std::move(target.error()));
-    if (!fits(region.source, region.source_offset, region.source_stride, region) ||
-        !fits(region.target, region.target_offset, region.target_stride, region))
-        return fail(ErrorCode::MemoryRange, operation,
-                    std::format("{} rows of {} bytes do not fit: source offset {} stride {} in {} bytes, target offset "
-                                "{} stride {} in {} bytes",
-                                region.rows, region.row_bytes, region.source_offset, region.source_stride,
-                                region.source.size, region.target_offset, region.target_stride, region.target.size),
-                    {}, EINVAL, chip_->name());
+    if (auto fits = check_copy_region(region, chip_->name()); !fits)
+        return fits;
     job.held[job.moves * 2] = *source;
     job.held[job.moves * 2 + 1] = *target;
     job.move[job.moves++] = {.source = (*source)->address + region.source.offset + region.source_offset,
@@ -94,23 +71,13 @@ Status DmaEngine::check_region(const Chip::Lock &lock, const CopyRegion &region,
 
 Result<DmaEngine::Queue *> DmaEngine::check(const Chip::Lock &lock, const CopyRequest &request, Job &job)
 {
-    const auto refuse = [this](std::string cause) {
-        return fail(ErrorCode::CopyFailed, operation, std::move(cause), {}, EINVAL, chip_->name());
-    };
-    if (request.regions == 0 || request.regions > request.region.size())
-        return refuse(std::format("a request of {} regions; 1 to {} can be taken", request.regions,
-                                  request.region.size()));
-    const Placement from = request.region[0].source.placement;
-    const Placement to = request.region[0].target.placement;
-    if (from == Placement::Host && to == Placement::Host)
-        return refuse("host to host is no DMA of the device");
-    for (const CopyRegion &region : std::span(request.region).first(request.regions)) {
-        if (region.source.placement != from || region.target.placement != to)
-            return refuse("the regions of one request go different ways");
+    auto way = check_copy_way(request, chip_->name());
+    if (!way)
+        return std::unexpected(std::move(way.error()));
+    for (const CopyRegion &region : std::span(request.region).first(request.regions))
         if (auto checked = check_region(lock, region, job); !checked)
             return std::unexpected(std::move(checked.error()));
-    }
-    return to == Placement::Host ? up_.get() : down_.get();
+    return *way == CopyWay::Up ? up_.get() : down_.get();
 }
 
 Status DmaEngine::submit(std::span<const CopyRequest> requests, CompletionListener &listener)
@@ -208,7 +175,7 @@ void DmaEngine::Queue::work()
             chip->drop(lock, *job.held[h]);
         chip->request_ends(lock);
         lock.unlock();
-        chip->deliver(*job.listener, std::move(completion));
+        chip->delivery().deliver(*job.listener, std::move(completion));
         lock.lock();
     }
 }

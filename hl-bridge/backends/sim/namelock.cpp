@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "backends/sim/namelock.h"
 
-#include "backends/sim/holders.h"
+#include "device/holders.h"
 
 #include <sys/socket.h>
 #include <sys/un.h>

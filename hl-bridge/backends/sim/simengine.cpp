@@ -266,7 +266,7 @@ void SimEngine::Core::finish(Chip::Lock lock, uint64_t index, Completion complet
     CompletionListener &listener = *slot.listener;
     give_back(lock, index);
     lock.unlock();
-    chip_->deliver(listener, std::move(completion));
+    chip_->delivery().deliver(listener, std::move(completion));
     lock.lock();
     const auto keep = --unfinished_ == 0 ? std::exchange(self_, nullptr) : nullptr;
     lock.unlock(); // before `keep` may take this object with it
@@ -345,7 +345,7 @@ SimEngine::~SimEngine()
     if (!worker_.joinable())
         return;
     // The worker may be waiting to deliver while this thread does.
-    if (core_->chip().delivering_here() || worker_.get_id() == std::this_thread::get_id()) {
+    if (core_->chip().delivery().delivering_here() || worker_.get_id() == std::this_thread::get_id()) {
         std::vector<std::thread> waiting;
         waiting.push_back(std::move(worker_));
         join_elsewhere(std::move(waiting));

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include "backends/kernel/packets.h"
+#include "device/devicespec.h"
+
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace hl::kernel {
+
+// A Gaudi as sysfs shows it, and its nodes. Reading it opens no node.
+struct ChipNode {
+    PciGaudi pci;
+    std::string driver;      // that is bound to it; empty: none
+    std::string status;      // the driver's word, e.g. "Operational", "In reset"; empty: unknown
+    std::string device_type; // likewise, e.g. "GAUDI2"
+    std::string firmware;    // version of the firmware's CPU-CP
+
+    // "Gaudi2", "Gaudi2C"; by the PCI id where the driver says nothing; "Gaudi (0x1060)" for an unknown one.
+    [[nodiscard]] std::string chip() const;
+    // "accel0 (Gaudi2, 0000:4d:00.0)"; without a node "0000:4d:00.0 (Gaudi2)".
+    [[nodiscard]] std::string name() const;
+    // How it is driven; nullopt for chips that this backend does not know.
+    [[nodiscard]] std::optional<ChipKind> kind() const noexcept;
+    // "EMU" where the firmware says that it is an emulation, else "HW".
+    [[nodiscard]] std::string stand_in() const;
+    // The node for work, which one process at a time may open, and the one for questions. Empty: no driver made one.
+    [[nodiscard]] std::string compute_node() const;
+    [[nodiscard]] std::string control_node() const;
+};
+
+// All of them, in the order of find_pci_gaudis(). `sysfs` as there.
+[[nodiscard]] std::vector<ChipNode> find_chips(const std::string &sysfs);
+// The one at this PCI address.
+[[nodiscard]] std::optional<ChipNode> find_chip(const std::string &sysfs, const std::string &address);
+// $HL_SYSFS, else "/sys".
+[[nodiscard]] std::string sysfs_root();
+
+} // namespace hl::kernel

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "backends/kernel/kerneldevice.h"
+
+#include "backends/kernel/ioctldriver.h"
+#include "backends/kernel/nodeopener.h"
+#include "core/stragglers.h"
+#include "device/copycheck.h"
+#include "inference/model.h"
+
+#include <cerrno>
+#include <format>
+#include <utility>
+
+namespace hl::kernel {
+namespace {
+
+DeviceInfo describe(const ChipNode &node, const uapi::HwIpInfo &hw)
+{
+    return {.name = node.name(),
+            .backend = "kernel",
+            .stand_in = node.stand_in(),
+            .chip = node.chip(),
+            .spec = node.pci.address,
+            .memory_size = hw.dram_size,
+            .page_size = hw.dram_page_size,
+            .simulated = false,
+            .udmabuf = open_udmabuf().has_value()};
+}
+
+std::unexpected<Error> unusable(const ChipNode &node, std::string cause, std::string remedy, int err)
+{
+    return fail(ErrorCode::DeviceUnusable, std::format("open {}", node.pci.address), std::move(cause),
+                std::move(remedy), err, node.name());
+}
+
+} // namespace
+
+Result<std::unique_ptr<Device>> KernelDevice::open(const std::string &address)
+{
+    const auto node = find_chip(sysfs_root(), address);
+    if (!node)
+        return fail(ErrorCode::DeviceNotFound, std::format("open {}", address),
+                    std::format("no Gaudi is at {}", address), "see lspci -d 1da3:", ENODEV, address);
+    if (node->compute_node().empty())
+        return unusable(
+            *node,
+            node->driver.empty() ? std::format("{} has no driver", node->name())
+                                 : std::format("the driver {} made no node for {}", node->driver, node->name()),
+            "load the driver (modprobe habanalabs) and see the kernel log; device=sim runs on the simulator "
+            "meanwhile",
+            ENXIO);
+    return open_with(*node, [node = *node] { return open_node(node); });
+}
+
+Result<std::unique_ptr<Device>> KernelDevice::open_with(const ChipNode &node, DriverOpener opener)
+{
+    const auto kind = node.kind();
+    if (!kind)
+        return unusable(node, std::format("{} is a chip that this version does not drive", node.name()),
+                        "device=sim runs on the simulator", ENOTSUP);
+    std::unique_ptr<KernelDevice> device(new KernelDevice({}));
+    auto chip = Chip::create(device->id(), node.name(), *kind, node.pci.legacy, std::move(opener));
+    if (!chip)
+        return std::unexpected(std::move(chip.error()));
+    device->chip_ = std::move(*chip);
+    device->info_ = describe(node, device->chip_->session(device->chip_->lock())->hw);
+    device->start();
+    return device;
+}
+
+std::vector<DeviceInfo> KernelDevice::enumerate()
+{
+    std::vector<DeviceInfo> found;
+    for (const ChipNode &node : find_chips(sysfs_root())) {
+        uapi::HwIpInfo hw{};
+        if (!node.control_node().empty())
+            hw = ask_control_node(node.control_node(), node.pci.legacy ? uapi::legacy_ioctls : uapi::accel_ioctls)
+                     .value_or(hw);
+        found.push_back(describe(node, hw));
+    }
+    return found;
+}
+
+void KernelDevice::start()
+{
+    down_ = std::make_shared<DmaQueue>(chip_, CopyWay::Down);
+    up_ = std::make_shared<DmaQueue>(chip_, CopyWay::Up);
+    {
+        const auto lock = chip_->lock();
+        chip_->add_waiter(lock, down_->wake());
+        chip_->add_waiter(lock, up_->wake());
+    }
+    for (const auto &queue : {down_, up_})
+        threads_.emplace_back([queue, chip = chip_] {
+            queue->work();
+            const auto lock = chip->lock();
+            chip->remove_waiter(lock, queue->wake());
+        });
+    threads_.emplace_back([watcher = std::make_unique<Watcher>(chip_)] { watcher->work(); });
+}
+
+KernelDevice::~KernelDevice()
+{
+    if (!chip_)
+        return;
+    chip_->close();
+    if (chip_->delivery().delivering_here()) {
+        join_elsewhere(std::move(threads_)); // a listener let go of the device: this is one of them
+        return;
+    }
+    for (std::thread &thread : threads_)
+        thread.join();
+}
+
+uint32_t KernelDevice::generation() const noexcept
+{
+    return chip_->generation(chip_->lock());
+}
+
+bool KernelDevice::lost() const noexcept
+{
+    return chip_->lost(chip_->lock());
+}
+
+Status KernelDevice::recover()
+{
+    return chip_->recover();
+}
+
+Result<Memory> KernelDevice::allocate(uint64_t size, Placement placement, HostPages pages)
+{
+    return chip_->allocate(size, placement, pages);
+}
+
+Status KernelDevice::release(const Memory &memory)
+{
+    return chip_->release(memory);
+}
+
+Result<UniqueFd> KernelDevice::export_dmabuf(const Memory &memory)
+{
+    return chip_->export_dmabuf(memory);
+}
+
+Result<Memory> KernelDevice::resolve_dmabuf(int fd)
+{
+    return chip_->resolve_dmabuf(fd);
+}
+
+Result<std::span<std::byte>> KernelDevice::host_span(const Memory &memory)
+{
+    return chip_->host_span(memory);
+}
+
+Result<CopyWay> KernelDevice::check(const Chip::Lock &lock, const CopyRequest &request, DmaJob &job)
+{
+    auto way = check_copy_way(request, chip_->name());
+    if (!way)
+        return way;
+    for (const CopyRegion &region : std::span(request.region).first(request.regions)) {
+        auto source = chip_->find(lock, region.source);
+        if (!source)
+            return std::unexpected(std::move(source.error()));
+        auto target = chip_->find(lock, region.target);
+        if (!target)
+            return std::unexpected(std::move(target.error()));
+        if (auto fits = check_copy_region(region, chip_->name()); !fits)
+            return std::unexpected(std::move(fits.error()));
+        job.held[job.moves * 2] = *source;
+        job.held[job.moves * 2 + 1] = *target;
+        job.move[job.moves++] = {.source = (*source)->address + region.source.offset + region.source_offset,
+                                 .target = (*target)->address + region.target.offset + region.target_offset,
+                                 .source_stride = region.source_stride,
+                                 .target_stride = region.target_stride,
+                                 .row_bytes = region.row_bytes,
+                                 .rows = region.rows};
+    }
+    return way;
+}
+
+Status KernelDevice::submit(std::span<const CopyRequest> requests, CompletionListener &listener)
+{
+    auto lock = chip_->lock();
+    if (auto alive = chip_->check_alive(lock, "DMA copy"); !alive)
+        return alive;
+    // First pass: nothing is queued unless all can be.
+    size_t down = 0, up = 0;
+    for (const CopyRequest &request : requests) {
+        DmaJob job;
+        const auto way = check(lock, request, job);
+        if (!way)
+            return std::unexpected(way.error());
+        ++(*way == CopyWay::Up ? up : down);
+    }
+    if (!down_->fits(lock, down) || !up_->fits(lock, up))
+        return fail(ErrorCode::QueueFull, "DMA copy",
+                    std::format("{} requests do not fit into a queue of {}", requests.size(), DmaQueue::ring_size),
+                    "wait for a completion before submitting more", EAGAIN, chip_->name());
+    for (const CopyRequest &request : requests) {
+        DmaJob job{.id = request.id,
+                   .listener = &listener,
+                   .deadline = request.deadline,
+                   .generation = chip_->generation(lock)};
+        DmaQueue &queue = *check(lock, request, job) == CopyWay::Up ? *up_ : *down_;
+        for (size_t h = 0; h < 2 * job.moves; ++h)
+            chip_->hold(lock, *job.held[h]);
+        chip_->request_begins(lock);
+        queue.push(lock, job);
+    }
+    // The requests are taken: a listener may let go of this device while they are submitted.
+    const auto keep_down = down_, keep_up = up_;
+    if (down)
+        keep_down->pump(lock);
+    if (up)
+        keep_up->pump(lock);
+    return {};
+}
+
+Status KernelDevice::flush_inbound_writes()
+{
+    return chip_->flush_inbound_writes();
+}
+
+Result<std::shared_ptr<Engine>> KernelDevice::create_engine(const Model &model, const EngineOptions &)
+{
+    if (auto alive = chip_->check_alive(chip_->lock(), "load model"); !alive)
+        return std::unexpected(std::move(alive.error()));
+    return fail(ErrorCode::ComputeMissing, "load model",
+                std::format("{} cannot run {}: a Gaudi computes through Intel's SynapseAI software alone, which this "
+                            "version does not use",
+                            info_.name, model.name),
+                "compute=host runs the model on the CPU, with a counted read-back of each frame that lies in HBM; "
+                "device=sim simulates a device that computes",
+                ENOTSUP, info_.name);
+}
+
+Device::Usage KernelDevice::usage() const
+{
+    return chip_->usage();
+}
+
+} // namespace hl::kernel

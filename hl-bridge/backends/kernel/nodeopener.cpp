@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "backends/kernel/nodeopener.h"
+
+#include "backends/kernel/ioctldriver.h"
+#include "backends/kernel/openladder.h"
+#include "device/holders.h"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xf86drm.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <format>
+#include <thread>
+
+namespace hl::kernel {
+namespace {
+
+using namespace std::chrono_literals;
+using std::chrono::steady_clock;
+
+constexpr auto retry_interval = 25ms;
+
+// "group render, mode 660"
+std::string owner_text(const std::string &node)
+{
+    struct stat st{};
+    if (::stat(node.c_str(), &st) < 0)
+        return {};
+    group entry{};
+    group *found = nullptr;
+    std::array<char, 1024> text{};
+    if (::getgrgid_r(st.st_gid, &entry, text.data(), text.size(), &found) != 0 || !found)
+        return std::format("group {}, mode {:o}", st.st_gid, st.st_mode & 0777u);
+    return std::format("group {}, mode {:o}", found->gr_name, st.st_mode & 0777u);
+}
+
+// Who has the node open, or a dma-buf of the driver, which keeps its device open like the node does (memory.c
+// hl_dmabuf_export). Which of several devices such a dma-buf is of, nobody says.
+std::vector<pid_t> find_owners(const std::string &node)
+{
+    struct stat wanted{};
+    if (::stat(node.c_str(), &wanted) < 0)
+        return {};
+    auto owners = find_holders(
+        "/dev/", [&wanted](const struct stat &st) { return S_ISCHR(st.st_mode) && st.st_rdev == wanted.st_rdev; });
+    return owners.empty() ? find_dmabuf_holders("habanalabs") : owners;
+}
+
+OpenState state_of(const ChipNode &chip, int err)
+{
+    OpenState state{.device = chip.name(), .node = chip.compute_node(), .status = chip.status};
+    if (const auto now = find_chip(sysfs_root(), chip.pci.address))
+        state.status = now->status;
+    if (err == EBUSY)
+        if (const auto owners = find_owners(state.node); !owners.empty()) {
+            state.holders = holders_text(owners);
+            state.held_by_us = std::ranges::find(owners, ::getpid()) != owners.end();
+        }
+    if (err == EACCES || err == EPERM)
+        state.owner = owner_text(state.node);
+    return state;
+}
+
+bool is_habanalabs(int fd)
+{
+    const std::unique_ptr<drmVersion, decltype(&drmFreeVersion)> version(drmGetVersion(fd), drmFreeVersion);
+    return version && std::string_view(version->name, static_cast<size_t>(version->name_len)) == "habanalabs";
+}
+
+} // namespace
+
+Result<std::unique_ptr<Driver>> open_node(const ChipNode &chip)
+{
+    const auto began = steady_clock::now();
+    for (;;) {
+        UniqueFd node(::open(chip.compute_node().c_str(), O_RDWR | O_CLOEXEC));
+        const int err = errno;
+        if (node && !chip.pci.legacy && !is_habanalabs(node.get()))
+            return fail(ErrorCode::DeviceUnusable, std::format("open {}", chip.compute_node()),
+                        std::format("{} is another driver's than habanalabs", chip.compute_node()),
+                        "see ls -l /sys/class/accel/*/device/driver", ENODEV, chip.name());
+        if (node)
+            return std::make_unique<IoctlDriver>(std::move(node),
+                                                 chip.pci.legacy ? uapi::legacy_ioctls : uapi::accel_ioctls);
+        const OpenState state = state_of(chip, err);
+        const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(steady_clock::now() - began);
+        if (!try_again(err, state, waited))
+            return std::unexpected(open_error(err, state));
+        std::this_thread::sleep_for(retry_interval);
+    }
+}
+
+} // namespace hl::kernel

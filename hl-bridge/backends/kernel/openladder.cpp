@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "backends/kernel/openladder.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cerrno>
+#include <format>
+#include <string_view>
+
+namespace hl::kernel {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr const char *sim_remedy = "device=sim runs on the simulator meanwhile";
+
+// The first letter's case changed with the driver's age (sysfs.c status_show).
+bool status_begins(const std::string &status, std::string_view lower_case)
+{
+    return status.size() >= lower_case.size() &&
+           std::ranges::equal(lower_case, std::string_view(status).substr(0, lower_case.size()),
+                              [](char a, char b) { return a == std::tolower(static_cast<unsigned char>(b)); });
+}
+
+Error busy(const OpenState &state)
+{
+    return {.code = ErrorCode::DeviceBusy,
+            .cause = std::format("{} is owned by {}", state.device,
+                                 state.holders.empty() ? "a process that cannot be seen" : state.holders),
+            .remedy = "end that process, close its exported frames too, or use another device"};
+}
+
+Error not_permitted(const OpenState &state)
+{
+    return {.code = ErrorCode::DevicePermission,
+            .cause = std::format("this user may not open {}{}", state.node,
+                                 state.owner.empty() ? "" : std::format(" ({})", state.owner)),
+            .remedy = "add the user to the node's group and log in again, or give the node a group by a udev rule "
+                      "(SUBSYSTEM==\"accel\", GROUP=\"render\", MODE=\"0660\"); in a container, pass the node in"};
+}
+
+Error not_operational(const OpenState &state)
+{
+    return {.code = ErrorCode::DeviceUnusable,
+            .cause = std::format("{} is not operational: its driver says \"{}\"", state.device, state.status),
+            .remedy = std::format("see the kernel log (dmesg | grep habanalabs); {}", sim_remedy)};
+}
+
+// Since Linux 6.12 drm_open_helper (drivers/gpu/drm/drm_file.c) answers EINVAL to file operations without
+// FOP_UNSIGNED_OFFSET, and those of habanalabs (habanalabs_drv.c hl_fops) have not got it.
+Error open_defect(const OpenState &state)
+{
+    return {.code = ErrorCode::DeviceUnusable,
+            .cause = std::format("the kernel refuses to open {}: its habanalabs driver lacks FOP_UNSIGNED_OFFSET, "
+                                 "without which Linux 6.12 and later open no DRM node",
+                                 state.node),
+            .remedy = std::format("install Intel's own driver (habanalabs-dkms), or a kernel with the one-line patch "
+                                  "of docs/kernel-driver.md; {}",
+                                  sim_remedy)};
+}
+
+} // namespace
+
+bool try_again(int err, const OpenState &state, std::chrono::milliseconds waited) noexcept
+{
+    switch (err) {
+    case EINTR:
+        return true;
+    case EAGAIN:
+        return waited < (status_begins(state.status, "in reset") ? 20s : 2s);
+    case EBUSY:
+        // A process that was just killed is still seen for a moment; what is not seen may be its release.
+        // What this process holds may be an earlier device object on its way out.
+        return waited < (state.holders.empty() || state.held_by_us ? 2000ms : 300ms);
+    default:
+        return false;
+    }
+}
+
+Error open_error(int err, const OpenState &state)
+{
+    const auto finish = [&](Error error) {
+        error.operation = std::format("open {}", state.node);
+        error.sys_errno = err;
+        error.device = state.device;
+        return error;
+    };
+    const auto unusable = [&](std::string cause, std::string remedy) {
+        return finish({.code = ErrorCode::DeviceUnusable, .cause = std::move(cause), .remedy = std::move(remedy)});
+    };
+    const bool operational = state.status.empty() || status_begins(state.status, "operational");
+    switch (err) {
+    case EBUSY:
+        return finish(busy(state));
+    case EAGAIN:
+        return unusable(std::format("{} does not come out of its reset{}", state.device,
+                                    state.status.empty() ? "" : std::format(" (\"{}\")", state.status)),
+                        "see the kernel log (dmesg | grep habanalabs), and try again in a minute");
+    case EPERM: // of the driver: not operational; of a container's device rules otherwise
+        return finish(operational ? not_permitted(state) : not_operational(state));
+    case EACCES:
+        return finish(not_permitted(state));
+    case EINVAL:
+        return finish(open_defect(state));
+    case ENOENT:
+        return finish({.code = ErrorCode::DeviceUnusable,
+                       .cause = std::format("the driver made {}, but there is no such file here", state.node),
+                       .remedy = "in a container, pass the node in (--device); else see that udev runs"});
+    case ENODEV:
+    case ENXIO:
+        return finish({.code = ErrorCode::DeviceNotFound,
+                       .cause = std::format("{} is gone: no driver answers at {}", state.device, state.node),
+                       .remedy = "see the kernel log; the device was removed, or its driver unloaded"});
+    case EMFILE:
+    case ENFILE:
+        return finish({.code = ErrorCode::FdLimit,
+                       .cause = "no descriptor is left to open the device with",
+                       .remedy = "raise the limit of open files (ulimit -n)"});
+    default:
+        return unusable(std::format("{} could not be opened", state.device),
+                        std::format("see the errno and the kernel log; {}", sim_remedy));
+    }
+}
+
+} // namespace hl::kernel
