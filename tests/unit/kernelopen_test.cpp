@@ -156,6 +156,10 @@ TEST(KernelLadder, ABusyDeviceNamesItsHolder)
     OpenState held = state();
     held.holders = "process 12 (python3)";
     EXPECT_TRUE(says(hl::kernel::open_error(EBUSY, held).cause, "owned by process 12 (python3)"));
+    held.status = "In reset";
+    const hl::Error waiting = hl::kernel::open_error(EAGAIN, held);
+    EXPECT_EQ(waiting.code, ErrorCode::DeviceBusy);
+    EXPECT_TRUE(says(waiting.cause, "waits in its reset (\"In reset\") for process 12 (python3)")) << waiting.cause;
 }
 
 // hl_device_open answers EPERM to whoever opens a device that is not operational.
@@ -180,6 +184,9 @@ TEST(KernelLadder, OnlyWhatPassesIsWaitedForAndNotForEver)
         EXPECT_TRUE(try_again(EAGAIN, now, 19s)) << status;
         EXPECT_FALSE(try_again(EAGAIN, now, 20s)) << status;
     }
+    now.holders = "process 12 (python3)"; // for whom the reset waits
+    EXPECT_TRUE(try_again(EAGAIN, now, 4900ms));
+    EXPECT_FALSE(try_again(EAGAIN, now, 5s));
     now = state();
     EXPECT_TRUE(try_again(EBUSY, now, 1900ms)); // nobody seen: a release under way
     EXPECT_FALSE(try_again(EBUSY, now, 2s));

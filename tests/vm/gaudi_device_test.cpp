@@ -2,26 +2,20 @@
 
 // The contract of Device over the kernel's driver and the emulated Gaudi2. Called with the name of a role it is another
 // process that opens the device (main() below).
-#include "core/fileid.h"
 #include "device/device.h"
-#include "device/holders.h"
 #include "inference/engine.h"
 #include "inference/model.h"
 #include "../unit/simtest.h"
+#include "rolechild.h"
 
 #include <gtest/gtest.h>
 
 #include <fcntl.h>
-#include <poll.h>
-#include <spawn.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <csignal>
-#include <cstdio>
 #include <filesystem>
 #include <format>
 #include <fstream>
@@ -33,6 +27,7 @@
 
 using hl::ErrorCode;
 using hl::Placement;
+using hl::test::Child;
 using hl::test::Owned;
 using hl::test::Record;
 using namespace std::chrono_literals;
@@ -69,53 +64,6 @@ size_t open_descriptors()
     const std::filesystem::directory_iterator all("/proc/self/fd");
     return static_cast<size_t>(std::distance(begin(all), end(all)));
 }
-
-// This program in another role; says what it said in its first line.
-class Child {
-public:
-    explicit Child(const std::string &role)
-    {
-        std::array<int, 2> ends{};
-        EXPECT_EQ(::pipe2(ends.data(), O_CLOEXEC), 0);
-        posix_spawn_file_actions_t actions;
-        posix_spawn_file_actions_init(&actions);
-        posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
-        std::string program = "/proc/self/exe", argument = role;
-        std::array<char *, 3> arguments{program.data(), argument.data(), nullptr};
-        EXPECT_EQ(::posix_spawn(&pid_, program.c_str(), &actions, nullptr, arguments.data(), environ), 0);
-        posix_spawn_file_actions_destroy(&actions);
-        ::close(ends[1]);
-        output_.reset(ends[0]);
-    }
-    Child(const Child &) = delete;
-    Child &operator=(const Child &) = delete;
-    ~Child()
-    {
-        if (pid_ > 0) {
-            ::kill(pid_, SIGKILL);
-            (void)wait();
-        }
-    }
-    [[nodiscard]] pid_t pid() const { return pid_; }
-    std::string line()
-    {
-        std::string text;
-        for (char c = 0; ::read(output_.get(), &c, 1) == 1 && c != '\n';)
-            text += c;
-        return text;
-    }
-    void kill(int signal) const { ::kill(pid_, signal); }
-    int wait()
-    {
-        int status = 0;
-        ::waitpid(std::exchange(pid_, -1), &status, 0);
-        return status;
-    }
-
-private:
-    pid_t pid_ = -1;
-    hl::UniqueFd output_;
-};
 
 class Gaudi : public ::testing::Test {
 protected:

@@ -57,7 +57,7 @@ OpenState state_of(const ChipNode &chip, int err)
     OpenState state{.device = chip.name(), .node = chip.compute_node(), .status = chip.status};
     if (const auto now = find_chip(sysfs_root(), chip.pci.address))
         state.status = now->status;
-    if (err == EBUSY)
+    if (err == EBUSY || err == EAGAIN)
         if (const auto owners = find_owners(state.node); !owners.empty()) {
             state.holders = holders_text(owners);
             state.held_by_us = std::ranges::find(owners, ::getpid()) != owners.end();

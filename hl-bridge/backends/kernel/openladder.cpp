@@ -30,6 +30,14 @@ Error busy(const OpenState &state)
             .remedy = "end that process, close its exported frames too, or use another device"};
 }
 
+Error still_held(const OpenState &state)
+{
+    return {.code = ErrorCode::DeviceBusy,
+            .cause = std::format("{} waits in its reset (\"{}\") for {}, which still holds memory of it", state.device,
+                                 state.status, state.holders),
+            .remedy = "end that process, or let it close its frames"};
+}
+
 Error not_permitted(const OpenState &state)
 {
     return {.code = ErrorCode::DevicePermission,
@@ -67,6 +75,9 @@ bool try_again(int err, const OpenState &state, std::chrono::milliseconds waited
     case EINTR:
         return true;
     case EAGAIN:
+        // A reset does not end before the memory's last holder lets go (device.c device_kill_open_processes).
+        if (!state.holders.empty() && !state.held_by_us)
+            return waited < 5s;
         return waited < (status_begins(state.status, "in reset") ? 20s : 2s);
     case EBUSY:
         // A process that was just killed is still seen for a moment; what is not seen may be its release.
@@ -93,6 +104,8 @@ Error open_error(int err, const OpenState &state)
     case EBUSY:
         return finish(busy(state));
     case EAGAIN:
+        if (!state.holders.empty())
+            return finish(still_held(state));
         return unusable(std::format("{} does not come out of its reset{}", state.device,
                                     state.status.empty() ? "" : std::format(" (\"{}\")", state.status)),
                         "see the kernel log (dmesg | grep habanalabs), and try again in a minute");
