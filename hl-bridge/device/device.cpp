@@ -29,17 +29,10 @@ std::string variable(const char *name, const char *otherwise)
     return value && *value ? value : otherwise;
 }
 
-// $HL_SYSFS is a saved or made-up sysfs tree, for tests and for reading another machine's.
-std::vector<PciGaudi> gaudis()
+// What settle() leaves, a backend takes.
+const Backend &backend_for(const DeviceSpec &spec)
 {
-    return find_pci_gaudis(variable("HL_SYSFS", "/sys"));
-}
-
-const Backend *backend_for(const DeviceSpec &spec)
-{
-    const auto all = backends();
-    const auto at = std::ranges::find_if(all, [&](const Backend &backend) { return backend.takes(spec); });
-    return at == all.end() ? nullptr : &*at;
+    return *std::ranges::find_if(backends(), [&](const Backend &backend) { return backend.takes(spec); });
 }
 
 bool names(const DeviceSpec &spec, const PciGaudi &gaudi)
@@ -87,7 +80,7 @@ Result<DeviceSpec> settle(const DeviceSpec &spec)
 {
     if (spec.kind == DeviceSpec::Kind::Sim)
         return spec;
-    const auto present = gaudis();
+    const auto present = find_pci_gaudis(sysfs_root());
     if (spec.kind == DeviceSpec::Kind::Auto && present.empty())
         return DeviceSpec{.kind = DeviceSpec::Kind::Sim};
     return find_hardware(spec, present);
@@ -113,13 +106,7 @@ Result<std::shared_ptr<Device>> Device::open(std::string_view text)
         spec = settle(*spec);
     if (!spec)
         return std::unexpected(std::move(spec.error()));
-    const Backend *backend = backend_for(*spec);
-    if (!backend)
-        return fail(ErrorCode::DeviceUnusable, std::format("open {}", wanted),
-                    std::format("a Gaudi is present at {}, but this version has no backend that drives hardware",
-                                spec->text()),
-                    sim_remedy, ENOTSUP, spec->text());
-    return DeviceTable::instance().get(spec->text(), [&] { return backend->open(*spec); });
+    return DeviceTable::instance().get(spec->text(), [&] { return backend_for(*spec).open(*spec); });
 }
 
 std::vector<DeviceInfo> Device::enumerate()
@@ -185,13 +172,11 @@ Result<bool> Device::wait_readers(int fd, Deadline deadline)
 
 OwnedMemory::OwnedMemory(std::shared_ptr<Device> device, const Memory &memory) noexcept
     : device_(std::move(device)), memory_(memory)
-{
-}
+{}
 
 OwnedMemory::OwnedMemory(OwnedMemory &&other) noexcept
     : device_(std::move(other.device_)), memory_(std::exchange(other.memory_, {}))
-{
-}
+{}
 
 OwnedMemory &OwnedMemory::operator=(OwnedMemory &&other) noexcept
 {

@@ -158,6 +158,12 @@ std::string DeviceSpec::text() const
     return {};
 }
 
+std::string sysfs_root()
+{
+    const char *root = std::getenv("HL_SYSFS");
+    return root && *root ? root : "/sys";
+}
+
 std::vector<PciGaudi> find_pci_gaudis(const std::string &sysfs)
 {
     constexpr uint32_t habana = 0x1da3;

@@ -35,6 +35,9 @@ struct PciGaudi {
     int module = -1;      // module_id from sysfs, -1: unknown
 };
 
+// $HL_SYSFS, a saved or made-up tree for tests and for reading another machine's; else "/sys".
+[[nodiscard]] std::string sysfs_root();
+
 // Reads `sysfs`/bus/pci/devices. `sysfs` is "/sys", or a saved or made-up tree. Ordered by address.
 [[nodiscard]] std::vector<PciGaudi> find_pci_gaudis(const std::string &sysfs);
 

@@ -2,10 +2,10 @@
 
 // The contract of Device over the kernel's driver and the emulated Gaudi2. Called with the name of a role it is another
 // process that opens the device (main() below).
+#include "../unit/simtest.h"
 #include "device/device.h"
 #include "inference/engine.h"
 #include "inference/model.h"
-#include "../unit/simtest.h"
 #include "rolechild.h"
 
 #include <gtest/gtest.h>
@@ -147,10 +147,10 @@ TEST_F(Gaudi, ManyRowsTakeSeveralSubmissions)
     const Owned host{device, rows * 17, Placement::Host}, back{device, rows * 17, Placement::Host};
     const Owned hbm{device, rows * 31, Placement::Device};
     hl::test::fill(device, *host, 3);
-    const hl::CopyRegion down{.source = *host, .target = *hbm, .source_stride = 17, .target_stride = 31,
-                              .row_bytes = 17, .rows = rows};
-    const hl::CopyRegion up{.source = *hbm, .target = *back, .source_stride = 31, .target_stride = 17,
-                            .row_bytes = 17, .rows = rows};
+    const hl::CopyRegion down{
+        .source = *host, .target = *hbm, .source_stride = 17, .target_stride = 31, .row_bytes = 17, .rows = rows};
+    const hl::CopyRegion up{
+        .source = *hbm, .target = *back, .source_stride = 31, .target_stride = 17, .row_bytes = 17, .rows = rows};
     ASSERT_OK(device->copy({&down, 1}));
     ASSERT_OK(device->copy({&up, 1}));
     EXPECT_TRUE(hl::test::holds(device, back->part(0, rows * 17), 3));

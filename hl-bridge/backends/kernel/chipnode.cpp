@@ -2,7 +2,6 @@
 #include "backends/kernel/chipnode.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <filesystem>
 #include <format>
 #include <fstream>
@@ -107,12 +106,6 @@ std::optional<ChipNode> find_chip(const std::string &sysfs, const std::string &a
     auto chips = find_chips(sysfs);
     const auto at = std::ranges::find(chips, address, [](const ChipNode &chip) { return chip.pci.address; });
     return at == chips.end() ? std::nullopt : std::optional(std::move(*at));
-}
-
-std::string sysfs_root()
-{
-    const char *root = std::getenv("HL_SYSFS");
-    return root && *root ? root : "/sys";
 }
 
 } // namespace hl::kernel

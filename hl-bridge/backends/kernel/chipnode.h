@@ -35,7 +35,5 @@ struct ChipNode {
 [[nodiscard]] std::vector<ChipNode> find_chips(const std::string &sysfs);
 // The one at this PCI address.
 [[nodiscard]] std::optional<ChipNode> find_chip(const std::string &sysfs, const std::string &address);
-// $HL_SYSFS, else "/sys".
-[[nodiscard]] std::string sysfs_root();
 
 } // namespace hl::kernel

@@ -180,8 +180,11 @@ Result<CopyWay> KernelDevice::check(const Chip::Lock &lock, const CopyRequest &r
 
 Status KernelDevice::submit(std::span<const CopyRequest> requests, CompletionListener &listener)
 {
-    auto lock = chip_->lock();
-    if (auto alive = chip_->check_alive(lock, "DMA copy"); !alive)
+    // The last completion may let go of this device before this returns.
+    const auto chip = chip_;
+    const auto down_queue = down_, up_queue = up_;
+    auto lock = chip->lock();
+    if (auto alive = chip->check_alive(lock, "DMA copy"); !alive)
         return alive;
     // First pass: nothing is queued unless all can be.
     size_t down = 0, up = 0;
@@ -192,27 +195,25 @@ Status KernelDevice::submit(std::span<const CopyRequest> requests, CompletionLis
             return std::unexpected(way.error());
         ++(*way == CopyWay::Up ? up : down);
     }
-    if (!down_->fits(lock, down) || !up_->fits(lock, up))
+    if (!down_queue->fits(lock, down) || !up_queue->fits(lock, up))
         return fail(ErrorCode::QueueFull, "DMA copy",
                     std::format("{} requests do not fit into a queue of {}", requests.size(), DmaQueue::ring_size),
-                    "wait for a completion before submitting more", EAGAIN, chip_->name());
+                    "wait for a completion before submitting more", EAGAIN, chip->name());
     for (const CopyRequest &request : requests) {
         DmaJob job{.id = request.id,
                    .listener = &listener,
                    .deadline = request.deadline,
-                   .generation = chip_->generation(lock)};
-        DmaQueue &queue = *check(lock, request, job) == CopyWay::Up ? *up_ : *down_;
+                   .generation = chip->generation(lock)};
+        DmaQueue &queue = *check(lock, request, job) == CopyWay::Up ? *up_queue : *down_queue;
         for (size_t h = 0; h < 2 * job.moves; ++h)
-            chip_->hold(lock, *job.held[h]);
-        chip_->request_begins(lock);
+            chip->hold(lock, *job.held[h]);
+        chip->request_begins(lock);
         queue.push(lock, job);
     }
-    // The requests are taken: a listener may let go of this device while they are submitted.
-    const auto keep_down = down_, keep_up = up_;
     if (down)
-        keep_down->pump(lock);
+        down_queue->pump(lock);
     if (up)
-        keep_up->pump(lock);
+        up_queue->pump(lock);
     return {};
 }
 

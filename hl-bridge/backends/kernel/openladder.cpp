@@ -116,9 +116,9 @@ Error open_error(int err, const OpenState &state)
     case EINVAL:
         return finish(open_defect(state));
     case ENOENT:
-        return finish({.code = ErrorCode::DeviceUnusable,
-                       .cause = std::format("the driver made {}, but there is no such file here", state.node),
-                       .remedy = "in a container, pass the node in (--device); else see that udev runs"});
+        return unusable(
+            std::format("the driver made {} for {}, but there is no such file here", state.node, state.device),
+            std::format("in a container, pass the node in (--device); else see that udev runs; {}", sim_remedy));
     case ENODEV:
     case ENXIO:
         return finish({.code = ErrorCode::DeviceNotFound,
