@@ -69,6 +69,7 @@ TEST(FunctionServerVersion, EndsTheConnectionWithoutOne)
              {Command::Version, Bytes(2)},
              {Command::Version, ByteWriter().put(uint32_t{0}).put_bytes(bytes_of("{")).put('\0').take()},
              {Command::Version, ByteWriter().put(uint32_t{0}).put_bytes(bytes_of("{}")).take()},
+             {Command::Version, ByteWriter().put(uint32_t{0}).put_bytes(bytes_of("{}x")).take()},
              {Command::Version, ByteWriter().put(uint32_t{0}).put_bytes(Bytes(5000, std::byte{'['})).put('\0').take()},
          }) {
         TestFunction function;
@@ -169,6 +170,11 @@ TEST_F(FunctionServerTest, RefusesAccessesOutsideARegion)
     EXPECT_TRUE(client.read(0, 0, 0).is_error(EINVAL));
     EXPECT_TRUE(client.read(2, 0, vfio::max_data_size + 1).is_error(E2BIG));
     EXPECT_TRUE(client.write(config, 4094, Bytes(4)).is_error(EINVAL));
+    for (const size_t size : {3, 5}) { // not the bytes that it announces
+        ByteWriter out;
+        out.put(uint64_t{0}).put(uint32_t{0}).put(uint32_t{4}).put_bytes(Bytes(size));
+        EXPECT_TRUE(client.ask(Command::RegionWrite, out.take()).is_error(EINVAL));
+    }
     EXPECT_TRUE(function.accesses.empty());
 }
 
@@ -576,6 +582,15 @@ TEST_F(FunctionServerTest, TooManyDescriptorsEndTheConnection)
 {
     const auto ram = memory_file(page);
     client.send(Client::message(1, std::to_underlying(Command::Reset), {}), std::vector<int>(20, ram.get()));
+    EXPECT_FALSE(client.receive());
+}
+
+TEST_F(FunctionServerTest, TooManyDescriptorsInPiecesEndTheConnection)
+{
+    const auto ram = memory_file(page);
+    const std::vector<int> ten(10, ram.get());
+    client.send(Bytes(1), ten);
+    client.send(Bytes(1), ten);
     EXPECT_FALSE(client.receive());
 }
 

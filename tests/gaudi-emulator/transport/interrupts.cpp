@@ -40,7 +40,7 @@ std::expected<void, int> Interrupts::set(uint32_t flags, uint32_t index, uint32_
                                          std::vector<hl::UniqueFd> fds)
 {
     const uint32_t has = index == index_ ? count_ : 0;
-    if (index >= VFIO_PCI_NUM_IRQS || start > has || count > has - start || (!fds.empty() && fds.size() != count))
+    if (index >= VFIO_PCI_NUM_IRQS || start > has || count > has - start)
         return std::unexpected(EINVAL);
     if (flags != action_trigger_with_eventfd && flags != action_trigger_without_data)
         return std::unexpected(ENOTSUP);

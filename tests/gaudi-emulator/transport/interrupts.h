@@ -26,7 +26,8 @@ public:
     [[nodiscard]] std::expected<Info, int> info(uint32_t index) const;
 
     // What VFIO_DEVICE_SET_IRQS does: connects vectors from `start` on to `fds`, or disconnects `count` of them, or all
-    // (count 0), or raises them. Errors: EINVAL; ENOTSUP for masking, which QEMU does itself.
+    // (count 0), or raises them. `fds` has `count` descriptors or none. Errors: EINVAL; ENOTSUP for masking, which QEMU
+    // does itself.
     [[nodiscard]] std::expected<void, int> set(uint32_t flags, uint32_t index, uint32_t start, uint32_t count,
                                                std::vector<hl::UniqueFd> fds);
 
