@@ -102,7 +102,11 @@ void release_or_keep(GstHlAllocator *self, const hl::Memory &memory)
     auto released = self->priv->device->release(memory);
     if (released)
         return;
-    GST_WARNING_OBJECT(self, "device memory is kept for now: %s", released.error().details().c_str());
+    // An importer may hold the descriptor a little longer: v4l2src frees its buffers before it lets the driver detach
+    // them.
+    const bool waits = released.error().code == hl::ErrorCode::MemoryExported;
+    GST_CAT_LEVEL_LOG(GST_CAT_DEFAULT, waits ? GST_LEVEL_INFO : GST_LEVEL_WARNING, self,
+                      "device memory is kept for now: %s", released.error().details().c_str());
     const std::lock_guard lock(self->priv->mutex);
     self->priv->unreleased.push_back(memory);
 }
@@ -351,6 +355,9 @@ static void gst_hl_allocator_finalize(GObject *object)
 {
     GstHlAllocator *self = GST_HL_ALLOCATOR(object);
     retry_releases(self);
+    if (const size_t kept = self->priv->unreleased.size(); kept > 0)
+        GST_WARNING_OBJECT(
+            self, "%" G_GSIZE_FORMAT " device memories are lost to this process: somebody still holds them", kept);
     delete self->priv;
     G_OBJECT_CLASS(gst_hl_allocator_parent_class)->finalize(object);
 }

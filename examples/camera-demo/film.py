@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What the virtual camera looks at: scenes that the model has not seen, as raw NV12. Usage: film.py FILE WIDTH HEIGHT FRAMES [SEED]"""
+"""What the virtual camera looks at: scenes that the model has not seen, as raw frames. Usage: film.py FILE WIDTH HEIGHT FRAMES [SEED [FORMAT]]"""
 import datetime
 import subprocess
 import sys
@@ -15,11 +15,12 @@ FPS = 30
 def main():
     path, width, height, frames = sys.argv[1], *map(int, sys.argv[2:5])
     seed = int(sys.argv[5]) if len(sys.argv) > 5 else int(datetime.date.today().strftime("%Y%m%d"))
+    pixels = sys.argv[6] if len(sys.argv) > 6 else "NV12"
     line = (f"fdsrc ! rawvideoparse format=rgb width={width} height={height} framerate={FPS}/1 ! videoconvert ! "
-            f"video/x-raw,format=NV12,colorimetry=2:4:7:1 ! filesink location={path}")
+            f"video/x-raw,format={pixels},colorimetry=2:4:7:1 ! filesink location={path}")
     process = subprocess.Popen(["gst-launch-1.0", "-q", *line.split()], stdin=subprocess.PIPE)
-    for pixels, _ in scenes.clip(seed, frames, width, height, FPS):
-        process.stdin.write(pixels.tobytes())
+    for picture, _ in scenes.clip(seed, frames, width, height, FPS):
+        process.stdin.write(picture.tobytes())
     process.stdin.close()
     return process.wait()
 

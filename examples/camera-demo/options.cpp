@@ -23,12 +23,20 @@ void assign(std::string &out, gchar *text)
         out = taken.get();
 }
 
+// "640x480"
+bool is_size(const std::string &text)
+{
+    return g_regex_match_simple("^[1-9][0-9]{0,4}x[1-9][0-9]{0,4}$", text.c_str(), G_REGEX_DEFAULT,
+                                G_REGEX_MATCH_DEFAULT);
+}
+
 } // namespace
 
 std::expected<Options, std::string> parse_options(int argc, char **argv)
 {
     Options options;
-    gchar *camera = nullptr, *source = nullptr, *model = nullptr, *device = nullptr, *display = nullptr;
+    gchar *camera = nullptr, *source = nullptr, *model = nullptr, *device = nullptr, *compute = nullptr;
+    gchar *size = nullptr, *display = nullptr;
     gboolean json = FALSE, list = FALSE;
     const GOptionEntry entries[] = {
         {"camera", 'c', 0, G_OPTION_ARG_STRING, &camera, "V4L2 capture node (default: the first that is found)",
@@ -38,6 +46,10 @@ std::expected<Options, std::string> parse_options(int argc, char **argv)
          "MODEL"},
         {"device", 'd', 0, G_OPTION_ARG_STRING, &device, "As hlinfer's property (default: $HL_DEVICE, then auto)",
          "SPEC"},
+        {"compute", 0, 0, G_OPTION_ARG_STRING, &compute,
+         "As hlinfer's property: host runs the model on the CPU, for a Gaudi without SynapseAI", "WHERE"},
+        {"size", 0, 0, G_OPTION_ARG_STRING, &size, "Of the camera's frames (default: what the camera likes best)",
+         "WIDTHxHEIGHT"},
         {"display", 0, 0, G_OPTION_ARG_STRING, &display,
          "window, kms or terminal (default: a window where there is a desktop, else the terminal)", "WHERE"},
         {"frames", 'n', 0, G_OPTION_ARG_INT, &options.frames, "Frames to run for (default: until Ctrl-C)", "N"},
@@ -56,6 +68,8 @@ std::expected<Options, std::string> parse_options(int argc, char **argv)
     assign(options.source, source);
     assign(options.model, model);
     assign(options.device, device);
+    assign(options.compute, compute);
+    assign(options.size, size);
     options.json = json;
     options.list = list;
     std::string where = "auto";
@@ -66,6 +80,8 @@ std::expected<Options, std::string> parse_options(int argc, char **argv)
         return std::unexpected("do not know '" + std::string(argv[1]) + "'; --help lists the options");
     if (options.frames < 0)
         return std::unexpected(std::string("--frames must not be negative"));
+    if (!options.size.empty() && !is_size(options.size))
+        return std::unexpected("--size " + options.size + " is no WIDTHxHEIGHT, for instance 640x480");
 
     for (const auto &[name, value] : displays)
         if (where == name) {

@@ -11,7 +11,9 @@ struct Options {
     std::string camera; // a V4L2 capture node; empty: the first that is found
     std::string source; // a launch line to take instead of a camera; empty: a camera
     std::string model = "builtin:demo";
-    std::string device; // as hlinfer's property; empty: its default
+    std::string device;  // as hlinfer's property; empty: its default
+    std::string compute; // likewise
+    std::string size;    // of the camera's frames, "640x480"; empty: what the camera likes best
     Display display = Display::Auto;
     int frames = 0; // to run for; 0: until interrupted
     double threshold = 0.5;

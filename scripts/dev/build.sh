@@ -155,22 +155,34 @@ leave_to() {
 dev_demo() { run_program examples/demo/run "$@"; }
 dev_bench() { run_program tests/bench/run "$@"; }
 
-# dev_camera_demo ARGS...: with a camera of this machine, or the one that is named; without one, in the virtual machine, whose camera looks at a film.
+# dev_camera_demo ARGS...: with a camera of this machine, or the one that is named; without one, in the virtual machine, whose camera looks at a film. --emulated: there, with an
+# emulated Gaudi that a capture card writes to peer to peer.
 dev_camera_demo() {
-  local width=640 height=480 frames=60 argument film=$HL_TOP/out/camera-demo/film.nv12
+  local width=640 height=480 frames=60 argument film=$HL_TOP/out/camera-demo/film
   take_variant
   build quiet
   plugin_environment
   local program=$HL_BUILD/examples/camera-demo/camera-demo
+  if [ "${1:-}" = --emulated ]; then
+    shift
+    make_film "$film.yuyv" $width $height $frames YUY2
+    [ $# -gt 0 ] || set -- --frames 100
+    exec "$HL_TOP/dev" vm --gaudi2 --gaudi-option=--film --gaudi-option="$film.yuyv:YUYV:${width}x$height" -- "$HL_TOP/examples/camera-demo/in-gaudi-vm" --size ${width}x$height "$@"
+  fi
   for argument in "$@"; do
     case $argument in -c* | -s* | -l | -h | --camera* | --source* | --list | --help*) leave_to "$program" "$@" ;; esac
   done
   if "$program" --list >&2; then leave_to "$program" "$@"; fi
   say "no camera here: taking the virtual machine's, which looks at a film of $frames frames"
-  mkdir -p "${film%/*}"
-  "$HL_TOP/examples/camera-demo/film.py" "$film" $width $height $frames || die "the film for the virtual camera could not be made"
+  make_film "$film.nv12" $width $height $frames NV12
   [ $# -gt 0 ] || set -- --frames 100
-  exec "$HL_TOP/dev" vm -- "$HL_TOP/examples/camera-demo/in-vm" "$film" $width $height "$@"
+  exec "$HL_TOP/dev" vm -- "$HL_TOP/examples/camera-demo/in-vm" "$film.nv12" $width $height "$@"
+}
+
+# make_film FILE WIDTH HEIGHT FRAMES FORMAT: for the virtual cameras.
+make_film() {
+  mkdir -p "${1%/*}"
+  "$HL_TOP/examples/camera-demo/film.py" "$1" "$2" "$3" "$4" "$(date +%Y%m%d)" "$5" || die "the film for the virtual camera could not be made"
 }
 
 dev_train() { run_program examples/models/train "$@"; }
