@@ -179,11 +179,13 @@ TEST(KernelLadder, OnlyWhatPassesIsWaitedForAndNotForEver)
     OpenState now = state();
     EXPECT_TRUE(try_again(EAGAIN, now, 1900ms));
     EXPECT_FALSE(try_again(EAGAIN, now, 2s));
-    for (const char *status : {"In reset", "in reset", "In reset after device release"}) {
-        now.status = status;
-        EXPECT_TRUE(try_again(EAGAIN, now, 19s)) << status;
-        EXPECT_FALSE(try_again(EAGAIN, now, 20s)) << status;
-    }
+    for (const char *status : {"In reset", "in reset", "In reset after device release"})
+        EXPECT_TRUE(hl::kernel::in_reset(status)) << status;
+    for (const char *status : {"Operational", "Needs reset", ""})
+        EXPECT_FALSE(hl::kernel::in_reset(status)) << status;
+    now.reset_seen = true; // though it is over by now
+    EXPECT_TRUE(try_again(EAGAIN, now, 19s));
+    EXPECT_FALSE(try_again(EAGAIN, now, 20s));
     now.holders = "process 12 (python3)"; // for whom the reset waits
     EXPECT_TRUE(try_again(EAGAIN, now, 4900ms));
     EXPECT_FALSE(try_again(EAGAIN, now, 5s));

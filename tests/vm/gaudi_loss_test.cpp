@@ -19,6 +19,7 @@
 #include <format>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -155,6 +156,38 @@ TEST(GaudiLoss, AHolderElsewhereIsNamedToWhoeverOpensNext)
     const auto device = open_gaudi();
     ASSERT_NE(device, nullptr);
     works(device, 4);
+}
+
+// Copy 500 never completes, and nobody waits for it: the object goes.
+TEST(GaudiLoss, ADeviceWithACopyThatNeverCompletesCanBeClosed)
+{
+    auto device = open_gaudi();
+    ASSERT_NE(device, nullptr);
+    hl::CopyRequest one;
+    {
+        Frame frame(device);
+        one.region[0] = {.source = frame.host, .target = frame.hbm, .row_bytes = bytes};
+        one.regions = 1;
+    }
+    hl::CompletionWaiter waiter;
+    std::optional<hl::Status> ended;
+    for (int i = 0; i < 200; ++i) {
+        ASSERT_OK(device->submit({&one, 1}, waiter));
+        ended = waiter.wait(hl::Clock::now() + 1s);
+        if (!ended)
+            break;
+        ASSERT_OK(*ended);
+    }
+    ASSERT_FALSE(ended) << "no copy was stuck";
+    const auto begin = hl::Clock::now();
+    device.reset();
+    EXPECT_LT(since(begin), 20s);
+    ended = waiter.wait(hl::Clock::now());
+    ASSERT_TRUE(ended);
+    EXPECT_CODE(*ended, ErrorCode::DeviceLost);
+    device = open_gaudi();
+    ASSERT_NE(device, nullptr);
+    works(device, 5);
 }
 
 // Copy 600 finds the chip gone from the bus. Nothing works from here on.

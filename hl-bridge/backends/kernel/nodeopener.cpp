@@ -78,7 +78,7 @@ bool is_habanalabs(int fd)
 Result<std::unique_ptr<Driver>> open_node(const ChipNode &chip)
 {
     const auto began = steady_clock::now();
-    for (;;) {
+    for (bool reset_seen = false;;) {
         UniqueFd node(::open(chip.compute_node().c_str(), O_RDWR | O_CLOEXEC));
         const int err = errno;
         if (node && !chip.pci.legacy && !is_habanalabs(node.get()))
@@ -88,7 +88,8 @@ Result<std::unique_ptr<Driver>> open_node(const ChipNode &chip)
         if (node)
             return std::make_unique<IoctlDriver>(std::move(node),
                                                  chip.pci.legacy ? uapi::legacy_ioctls : uapi::accel_ioctls);
-        const OpenState state = state_of(chip, err);
+        OpenState state = state_of(chip, err);
+        state.reset_seen = reset_seen = reset_seen || in_reset(state.status);
         const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(steady_clock::now() - began);
         if (!try_again(err, state, waited))
             return std::unexpected(open_error(err, state));

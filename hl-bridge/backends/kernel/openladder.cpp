@@ -69,6 +69,11 @@ Error open_defect(const OpenState &state)
 
 } // namespace
 
+bool in_reset(const std::string &status) noexcept
+{
+    return status_begins(status, "in reset");
+}
+
 bool try_again(int err, const OpenState &state, std::chrono::milliseconds waited) noexcept
 {
     switch (err) {
@@ -78,7 +83,8 @@ bool try_again(int err, const OpenState &state, std::chrono::milliseconds waited
         // A reset does not end before the memory's last holder lets go (device.c device_kill_open_processes).
         if (!state.holders.empty() && !state.held_by_us)
             return waited < 5s;
-        return waited < (status_begins(state.status, "in reset") ? 20s : 2s);
+        // After a reset the device is operational a moment before its last user is gone (device.c hpriv_release).
+        return waited < (state.reset_seen ? 20s : 2s);
     case EBUSY:
         // A process that was just killed is still seen for a moment; what is not seen may be its release.
         // What this process holds may be an earlier device object on its way out.

@@ -16,7 +16,11 @@ struct OpenState {
     std::string owner;       // of the node: "group render, mode 660"; empty: unknown
     std::string holders;     // who has the device open, or memory of it: "process 12 (python3)"; empty: nobody seen
     bool held_by_us = false; // this process is one of them
+    bool reset_seen = false; // `status` told of a reset since the first try
 };
+
+// Whether a status is that of a device in a reset.
+[[nodiscard]] bool in_reset(const std::string &status) noexcept;
 
 // Whether to try again after open(2) failed with `err`, `waited` after the first try. The driver's words
 // (habanalabs_drv.c hl_device_open): EAGAIN while the device is reset or a user is being released, which passes by
