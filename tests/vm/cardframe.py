@@ -8,6 +8,8 @@ import pathlib
 import struct
 import zlib
 
+import numpy
+
 MAGIC = int.from_bytes(b'hlfr', 'little')
 STAMP_CRC = 8
 LOG, LOG_ENTRIES = 0x800, 256
@@ -67,3 +69,14 @@ class Registers:
         """Of a frame among the last 256; None: the card does not know it."""
         entry = LOG + 8 * (number % LOG_ENTRIES)
         return self.read(entry + 4) if self.read(entry) == number else None
+
+
+def picture(pixels, width, height, number):
+    """The visible bytes of a frame as the card makes it (tests/gaudi-emulator/card/framepainter.cpp), for formats of one byte a component and pixel."""
+    components = {'BGRx': (170, 85, 0, 0), 'RGB': (0, 85, 170), 'GRAY8': (0,)}[pixels]
+    across, down = (numpy.arange(size, dtype=numpy.uint64).astype(numpy.uint8) for size in (width, height))
+    first = (across[:, None] + numpy.array(components, numpy.uint8)).reshape(-1)        # a row of phase 0; bytes wrap round
+    frame = bytearray((first[None, :] + (2 * down + numpy.uint8(6 * number % 256))[:, None]).tobytes())
+    struct.pack_into('<II', frame, 0, MAGIC, number)
+    struct.pack_into('<I', frame, STAMP_CRC, zlib.crc32(frame[STAMP_CRC + 4:], zlib.crc32(frame[:STAMP_CRC])))
+    return bytes(frame)
