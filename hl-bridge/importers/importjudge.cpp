@@ -7,14 +7,28 @@
 #include <vector>
 
 namespace hl {
+namespace {
+
+// The simulator has no place on the PCI bus.
+ImportJudge::RouteFinder route_from(const std::shared_ptr<Device> &device)
+{
+    if (!device || device->info().simulated)
+        return {};
+    return [gaudi = device->info().spec](const Importer &importer) {
+        return judge_peer_path(PciTree::read(), gaudi, pci_address_of(class_device_of({}, importer.node)));
+    };
+}
+
+} // namespace
 
 ImportJudge::ImportJudge(const std::shared_ptr<Device> &device)
     : ImportJudge(Kernel::running(), make_import_frames_with(device), ImportCache::process(),
-                  device ? device->info().name : std::string())
+                  device ? device->info().name : std::string(), route_from(device))
 {}
 
-ImportJudge::ImportJudge(Kernel &kernel, ImportFrameMaker make, ImportCache &cache, std::string device)
-    : kernel_(kernel), make_(std::move(make)), cache_(cache), device_(std::move(device))
+ImportJudge::ImportJudge(Kernel &kernel, ImportFrameMaker make, ImportCache &cache, std::string device,
+                         RouteFinder route)
+    : kernel_(kernel), make_(std::move(make)), cache_(cache), device_(std::move(device)), route_(std::move(route))
 {}
 
 std::string ImportJudge::key_of(const ImportFinding &finding, ImportMemory memory) const
@@ -82,6 +96,9 @@ ImportFinding ImportJudge::ask(const Importer &importer, std::span<const ImportM
     }
     for (const ImportMemory memory : memories)
         finding.verdict[static_cast<size_t>(memory)] = judge_import(importer, memory, attempts);
+    auto &on_device = finding.verdict[static_cast<size_t>(ImportMemory::Device)];
+    if (route_ && on_device && on_device->cause == ImportCause::NoPeerToPeer)
+        explain_route(*on_device, importer, route_(importer));
     return finding;
 }
 

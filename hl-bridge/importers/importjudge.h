@@ -9,6 +9,7 @@
 #include "importers/verdict.h"
 
 #include <array>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -34,8 +35,11 @@ class ImportJudge {
 public:
     // Offers frames of `device`, which may be null, and of this machine's memory.
     explicit ImportJudge(const std::shared_ptr<Device> &device);
-    // For tests. `device` is what tells frames of one device from another's in the cache.
-    ImportJudge(Kernel &kernel, ImportFrameMaker make, ImportCache &cache, std::string device);
+    // Finds the route from the device to an importer.
+    using RouteFinder = std::function<PeerPath(const Importer &importer)>;
+    // For tests. `device` is what tells frames of one device from another's in the cache; without `route` a refusal of
+    // device memory keeps both its possible reasons.
+    ImportJudge(Kernel &kernel, ImportFrameMaker make, ImportCache &cache, std::string device, RouteFinder route = {});
 
     // Host pages are always tried, as the control that tells causes apart.
     [[nodiscard]] ImportFinding judge(const Importer &importer,
@@ -57,6 +61,7 @@ private:
     ImportFrameMaker make_;
     ImportCache &cache_;
     std::string device_;
+    RouteFinder route_;
 };
 
 } // namespace hl

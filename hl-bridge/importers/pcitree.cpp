@@ -256,4 +256,12 @@ std::string pci_address_of(const std::string &class_device)
     return {};
 }
 
+std::string class_device_of(const std::string &root, const std::string &node)
+{
+    std::error_code error;
+    const fs::path real = fs::canonical(node, error);
+    const std::string name = (error ? fs::path(node) : real).filename().string();
+    return std::format("{}/sys/class/{}/{}", root, name.starts_with("video") ? "video4linux" : "drm", name);
+}
+
 } // namespace hl

@@ -56,5 +56,7 @@ private:
 
 // The PCI function that a class device (/sys/class/..., /sys/dev/char/M:N) belongs to; empty where there is none.
 [[nodiscard]] std::string pci_address_of(const std::string &class_device);
+// The class device of a V4L2 or DRM node ("/dev/video0", "/dev/dri/card1", or a link to one) below `root`.
+[[nodiscard]] std::string class_device_of(const std::string &root, const std::string &node);
 
 } // namespace hl

@@ -348,4 +348,21 @@ std::optional<ErrorCode> import_cause_code(ImportCause cause) noexcept
     return std::nullopt;
 }
 
+void explain_route(ImportVerdict &verdict, const Importer &importer, const PeerPath &path)
+{
+    if (path.route == PeerRoute::Unknown)
+        return;
+    if (path.reaches()) {
+        verdict.text =
+            std::format("{} attaches dma-bufs without allowing peer-to-peer, and so cannot reach device memory "
+                        "although a way is there ({})",
+                        importer.driver, path.text);
+        verdict.remedy = "use host memory (memory=host), or a driver that imports dynamically (docs/zero-copy.md)";
+        return;
+    }
+    verdict.text = std::format("{} cannot reach device memory: {}", importer.driver, path.text);
+    if (!path.remedy.empty())
+        verdict.remedy = path.remedy;
+}
+
 } // namespace hl

@@ -3,6 +3,7 @@
 
 #include "core/error.h"
 #include "importers/importer.h"
+#include "importers/peerpath.h"
 
 #include <array>
 #include <cstddef>
@@ -103,6 +104,9 @@ struct ImportVerdict {
     // The same as an error. Not for one that imports.
     [[nodiscard]] Error error(const Importer &importer) const;
 };
+
+// Says of a verdict with the cause NoPeerToPeer which of its two reasons it is, now that the route is known.
+void explain_route(ImportVerdict &verdict, const Importer &importer, const PeerPath &path);
 
 // The start of a launch line that works with any driver, at the cost of a CPU copy a frame; empty where there is none.
 [[nodiscard]] std::string copying_line(const Importer &importer);

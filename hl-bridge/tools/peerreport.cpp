@@ -39,14 +39,6 @@ struct Candidate {
     const ImportVerdict *answer = nullptr;
 };
 
-std::string class_device_of(const std::string &root, const std::string &node)
-{
-    std::error_code error;
-    const fs::path real = fs::canonical(node, error);
-    const std::string name = (error ? fs::path(node) : real).filename().string();
-    return std::format("{}/sys/class/{}/{}", root, name.starts_with("video") ? "video4linux" : "drm", name);
-}
-
 std::string driver_of(const std::string &class_device)
 {
     std::error_code error;
@@ -134,9 +126,8 @@ void judge_peer(PeerFinding &finding, const ImportVerdict *answer)
         finding.text = path.text;
     } else if (cause == ImportCause::NoPeerToPeer) {
         finding.verdict = PeerVerdict::Static;
-        finding.text =
-            std::format("{}; but {} attaches dma-bufs without allowing peer-to-peer", path.text, finding.driver);
-        finding.remedy = "use host placement (memory=host), or a driver that imports dynamically (docs/zero-copy.md)";
+        finding.text = answer->text;
+        finding.remedy = answer->remedy;
     } else {
         finding.verdict = PeerVerdict::PathOnly;
         finding.text = path.text + "; whether the driver uses it was not tried";

@@ -30,12 +30,13 @@ protected:
             made.push_back(bytes);
             return hl::test::fake_frame(memory, bytes);
         };
-        return hl::ImportJudge(kernel, maker, cache, device).judge(importer, memories);
+        return hl::ImportJudge(kernel, maker, cache, device, route).judge(importer, memories);
     }
     long offers() { return std::ranges::count(kernel.state.calls, "QBUF 0/614400"); }
 
     hl::test::FakeKernel kernel;
     hl::ImportCache cache;
+    hl::ImportJudge::RouteFinder route;
     bool no_frames = false;
     std::vector<uint64_t> made; // bytes of each frame
 };
@@ -51,6 +52,28 @@ TEST_F(Judge, HostPagesAreTheControlWhetherAskedForOrNot)
     ASSERT_TRUE(finding.of(ImportMemory::Device));
     EXPECT_EQ(finding.of(ImportMemory::Device)->cause, ImportCause::MapsByCpu);
     EXPECT_EQ(finding.format.text, "YUYV 640x480");
+}
+
+// The errno is the same for a driver that attaches statically and for one that no way leads to; the route tells.
+TEST_F(Judge, ARefusalOfDeviceMemoryIsNamedAsTheRouteSays)
+{
+    kernel.state.errors[VIDIOC_QBUF] = {0, -EINVAL};
+    hl::PeerPath path{.text = "so runs the way", .remedy = "move the card"};
+    route = [&](const hl::Importer &) { return path; };
+    const auto told = [&](hl::PeerRoute where) {
+        path.route = where;
+        return *judge().of(ImportMemory::Device);
+    };
+    const auto still = told(hl::PeerRoute::Switch);
+    EXPECT_EQ(still.cause, ImportCause::NoPeerToPeer);
+    EXPECT_THAT(still.text, testing::HasSubstr("attaches dma-bufs without allowing peer-to-peer"));
+    EXPECT_THAT(still.text, testing::HasSubstr("although a way is there (so runs the way)"));
+    EXPECT_EQ(still.remedy.find("move the card"), std::string::npos);
+    const auto refused = told(hl::PeerRoute::Refused);
+    EXPECT_EQ(refused.cause, ImportCause::NoPeerToPeer);
+    EXPECT_EQ(refused.text, "fake cannot reach device memory: so runs the way");
+    EXPECT_EQ(refused.remedy, "move the card");
+    EXPECT_THAT(told(hl::PeerRoute::Unknown).text, testing::HasSubstr("user space cannot tell which"));
 }
 
 TEST_F(Judge, AsksOncePerNodeFormatAndMemory)

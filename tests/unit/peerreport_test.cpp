@@ -76,7 +76,7 @@ TEST(PeerVerdict, JoinsRouteAndAnswer)
         {HostBridge, answer(hl::ImportAnswer::Imports, hl::ImportCause::None), PeerVerdict::Proven, "has mapped"},
         {Unknown, answer(hl::ImportAnswer::Imports, hl::ImportCause::None), PeerVerdict::Proven, "has mapped"},
         {Switch, answer(hl::ImportAnswer::Refused, hl::ImportCause::NoPeerToPeer), PeerVerdict::Static,
-         "without allowing"},
+         "the driver's story"},
         {Refused, answer(hl::ImportAnswer::Refused, hl::ImportCause::NoPeerToPeer), PeerVerdict::Refused,
          "so runs the way"},
         {NoKernel, answer(hl::ImportAnswer::Refused, hl::ImportCause::NoPeerToPeer), PeerVerdict::Refused,
