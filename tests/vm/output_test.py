@@ -13,6 +13,7 @@ from tracedline import TracedLine
 import kernelwitness
 import paddedframes
 
+CONNECT = pathlib.Path(__file__).resolve().parents[2] / 'examples' / 'camera-demo' / 'connect'
 WIDTH, HEIGHT = 640, 480
 RGB_CAPS = f'video/x-raw,format=RGB,width={WIDTH},height={HEIGHT},framerate=60/1'
 COLOURS = (b'\xff\x00\x00', b'\x00\xff\x00', b'\x00\x00\xff', b'\xff\xff\xff', b'\x00\x00\x00')
@@ -44,7 +45,8 @@ class Output(unittest.TestCase):
     def setUpClass(cls):
         timings = f'cvt,width={WIDTH},height={HEIGHT},fps=60'
         v4l2('HL_VM_VIVID_VMALLOC_OUT', '--set-dv-bt-timings', timings)
-        v4l2('HL_VM_VIVID_VMALLOC', '--set-input', '3', '-c', 'hdmi_000_0_is_connected_to=2,osd_text_mode=2')
+        subprocess.run([CONNECT, os.environ['HL_VM_VIVID_VMALLOC'], 'Output HDMI 000-0'], check=True)
+        v4l2('HL_VM_VIVID_VMALLOC', '--set-input', '3', '-c', 'osd_text_mode=2')
         v4l2('HL_VM_VIVID_VMALLOC', '--set-dv-bt-timings', timings)
         v4l2('HL_VM_VIVID_VMALLOC', '--set-fmt-video', f'width={WIDTH},height={HEIGHT},pixelformat=RGB3')
         cls.addClassCleanup(v4l2, 'HL_VM_VIVID_VMALLOC', '--set-input', '0', '-c', 'osd_text_mode=0')
