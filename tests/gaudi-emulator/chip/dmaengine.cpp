@@ -18,8 +18,13 @@ constexpr uint64_t slice = MiB;
 
 JobResult DmaEngine::run(const DmaJob &job, const Initiator &who, uint16_t core_event, JobGate::Epoch epoch)
 {
-    jobs_.fetch_add(1, std::memory_order_relaxed);
-    if (job.user && !pass_faults(epoch))
+    const auto order = job.user ? faults_.next_dma() : DmaOrder{};
+    {
+        const std::lock_guard lock(mutex_);
+        ++jobs_; // with its faults taken: the next job that is sent is the next that they count
+    }
+    begun_.notify_all();
+    if (!obey(order, epoch))
         return JobResult::Forgotten;
     if (settings_.null)
         return JobResult::Done;
@@ -29,9 +34,20 @@ JobResult DmaEngine::run(const DmaJob &job, const Initiator &who, uint16_t core_
     return result;
 }
 
-bool DmaEngine::pass_faults(JobGate::Epoch epoch)
+uint64_t DmaEngine::jobs() const
 {
-    const auto order = faults_.next_dma();
+    const std::lock_guard lock(mutex_);
+    return jobs_;
+}
+
+bool DmaEngine::wait_jobs(uint64_t count, std::chrono::seconds bound) const
+{
+    std::unique_lock lock(mutex_);
+    return begun_.wait_for(lock, bound, [&] { return jobs_ >= count; });
+}
+
+bool DmaEngine::obey(const DmaOrder &order, JobGate::Epoch epoch)
+{
     for (const uint16_t event : order.events)
         events_.post(event);
     if (order.link_gone)

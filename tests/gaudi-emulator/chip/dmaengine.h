@@ -7,7 +7,10 @@
 #include "chip/jobgate.h"
 
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <cstdint>
+#include <mutex>
 
 namespace gaudiemu::chip {
 
@@ -43,11 +46,13 @@ public:
 
     [[nodiscard]] bool null() const noexcept { return settings_.null; }
     // Jobs begun, and bytes of those done.
-    [[nodiscard]] uint64_t jobs() const noexcept { return jobs_.load(std::memory_order_relaxed); }
+    [[nodiscard]] uint64_t jobs() const;
+    // Until so many jobs have begun; false if that takes longer.
+    [[nodiscard]] bool wait_jobs(uint64_t count, std::chrono::seconds bound) const;
     [[nodiscard]] uint64_t bytes() const noexcept { return bytes_.load(std::memory_order_relaxed); }
 
 private:
-    [[nodiscard]] bool pass_faults(JobGate::Epoch epoch);
+    [[nodiscard]] bool obey(const DmaOrder &order, JobGate::Epoch epoch);
     [[nodiscard]] JobResult copy(const DmaJob &job, const Initiator &who, uint16_t core_event, JobGate::Epoch epoch);
     [[nodiscard]] JobResult fill(const DmaJob &job, const Initiator &who, uint16_t core_event, JobGate::Epoch epoch);
     [[nodiscard]] std::expected<void, BusFault> move(const Place &from, const Place &to, uint64_t size);
@@ -58,7 +63,9 @@ private:
     ChipFaults &faults_;
     EventQueue &events_;
     const Settings settings_;
-    std::atomic<uint64_t> jobs_ = 0;
+    mutable std::mutex mutex_;
+    mutable std::condition_variable begun_;
+    uint64_t jobs_ = 0;
     std::atomic<uint64_t> bytes_ = 0;
 };
 

@@ -9,10 +9,8 @@
 
 #include <chrono>
 #include <cstring>
-#include <functional>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 namespace gaudiemu::chip {
@@ -51,21 +49,10 @@ public:
         reg(hi, static_cast<uint32_t>(value >> 32));
     }
 
-    // hl_poll_timeout(): false after ten seconds.
-    [[nodiscard]] static bool poll(const std::function<bool()> &true_now)
-    {
-        const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-        while (!true_now()) {
-            if (std::chrono::steady_clock::now() > end)
-                return false;
-            std::this_thread::sleep_for(std::chrono::microseconds(100));
-        }
-        return true;
-    }
-    [[nodiscard]] bool poll_reg(uint32_t at, uint32_t wanted) const
-    {
-        return poll([&] { return reg(at) == wanted; });
-    }
+    static constexpr std::chrono::seconds bound{10};
+
+    // What the driver waits for with hl_poll_timeout() is there when the chip has come to rest, or will never be.
+    [[nodiscard]] bool poll_reg(uint32_t at, uint32_t wanted) const { return chip->settle(bound) && reg(at) == wanted; }
 
     // hl_fw_dynamic_send_protocol_cmd(); the answer's word, 0 if none was waited for.
     uint32_t comms(uint32_t command, uint32_t size, bool wait_ok)
@@ -73,18 +60,18 @@ public:
         using namespace gaudi2;
         const auto status = [&] { return reg(psoc::cmd_status_to_host) >> 28; };
         reg(psoc::kmd_msg_to_cpu, 1u << 27);
-        EXPECT_TRUE(poll([&] { return status() == 0; }));
+        EXPECT_EQ(status(), 0u);
         reg(psoc::kmd_msg_to_cpu, command << 27 | size);
-        EXPECT_TRUE(poll([&] { return status() == 1; })) << "no ACK of COMMS command " << command;
+        EXPECT_EQ(status(), 1u) << "no ACK of COMMS command " << command;
         reg(psoc::kmd_msg_to_cpu, 1u << 27);
-        EXPECT_TRUE(poll([&] { return status() == 0; }));
+        EXPECT_EQ(status(), 0u);
         reg(psoc::kmd_msg_to_cpu, 0);
         if (!wait_ok)
             return 0;
-        EXPECT_TRUE(poll([&] { return status() != 0; })) << "no answer to COMMS command " << command;
+        EXPECT_NE(status(), 0u) << "no answer to COMMS command " << command;
         const uint32_t answer = reg(psoc::cmd_status_to_host);
         reg(psoc::kmd_msg_to_cpu, 1u << 27);
-        EXPECT_TRUE(poll([&] { return status() == 0; }));
+        EXPECT_EQ(status(), 0u);
         reg(psoc::kmd_msg_to_cpu, 0);
         return answer;
     }

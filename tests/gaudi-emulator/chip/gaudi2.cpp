@@ -196,6 +196,25 @@ std::optional<uint32_t> Gaudi2::read_config(unsigned)
     return bus_.lost() ? std::optional(uint32_t{UINT32_MAX}) : std::nullopt;
 }
 
+bool Gaudi2::settle(std::chrono::seconds bound)
+{
+    const auto end = std::chrono::steady_clock::now() + bound;
+    const auto round = [&] {
+        std::optional<uint64_t> jobs = 0;
+        for (Worker *const worker : {&cpu_worker_, &pdma0_worker_, &pdma1_worker_, &kdma_worker_, &compute_worker_}) {
+            const auto posted = worker->idle_by(end);
+            jobs = jobs && posted ? std::optional(*jobs + *posted) : std::nullopt;
+        }
+        return jobs;
+    };
+    // Idle twice with nothing posted between: all were idle at once when the second round began.
+    auto before = round();
+    for (auto after = round(); before && after; before = after, after = round())
+        if (before == after)
+            return true;
+    return false;
+}
+
 void Gaudi2::attach(PciHost &host)
 {
     PciFunction::attach(host);

@@ -27,6 +27,7 @@
 #include "chip/worker.h"
 #include "pcifunction.h"
 
+#include <chrono>
 #include <expected>
 #include <memory>
 #include <string>
@@ -55,6 +56,9 @@ public:
     [[nodiscard]] std::optional<uint32_t> read_config(unsigned offset) override;
     void reset() override;
     void attach(PciHost &host) override;
+
+    // Until nothing that was begun goes on, and nothing that it began in turn; false if that takes longer.
+    [[nodiscard]] bool settle(std::chrono::seconds bound);
 
     [[nodiscard]] const Journal &journal() const noexcept { return journal_; }
     [[nodiscard]] const DmaEngine &dma() const noexcept { return dma_; }

@@ -72,11 +72,6 @@ protected:
         return out;
     }
 
-    [[nodiscard]] bool wait_fault() const
-    {
-        return FakeDriver::poll([&] { return driver->chip->journal().fault_count() > 0; });
-    }
-
     [[nodiscard]] std::vector<std::byte> host_bytes(uint64_t at, size_t size) const
     {
         std::vector<std::byte> out(size);
@@ -393,7 +388,8 @@ TEST_F(Queue, LinDmaNeedsADmaCore)
     ASSERT_TRUE(driver->host.dma_write(buffer, packets.bytes()));
     driver->reg(tpc0 + qm::axuser_mmu_bp, 0x11);
     driver->submit(tpc0, 0, ring + 0x80000, buffer, packets.size());
-    ASSERT_TRUE(wait_fault());
+    ASSERT_TRUE(driver->chip->settle(FakeDriver::bound));
+    EXPECT_EQ(driver->chip->journal().fault_count(), 1u) << faults();
     EXPECT_EQ(driver->reg(tpc0 + qm::glbl_err_sts), 0x8u);
 }
 
@@ -528,7 +524,7 @@ TEST_F(Faulty, AStalledJobEndsWithAComputeReset)
     run(Packets().lin_dma(data, dram_base + GiB, 64));
     driver->arm(9);
     send(Packets().lin_dma(data, dram_base + GiB, 64), 9);
-    ASSERT_TRUE(driver->poll([&] { return driver->chip->dma().jobs() == 2; }));
+    ASSERT_TRUE(driver->chip->dma().wait_jobs(2, FakeDriver::bound));
     EXPECT_EQ(driver->reg(pdma0 + qm::glbl_sts0) & 0x200, 0u) << "idle";
     // The rest of the chip lives.
     EXPECT_TRUE(driver->cpu(18, 5).answered);
@@ -548,7 +544,7 @@ TEST_F(Faulty, AStalledJobEndsWithTheFunctionsReset)
 {
     start_with("dma-stall@1");
     send(Packets().lin_dma(data, dram_base + GiB, 64), 1);
-    ASSERT_TRUE(driver->poll([&] { return driver->chip->dma().jobs() == 1; }));
+    ASSERT_TRUE(driver->chip->dma().wait_jobs(1, FakeDriver::bound));
     driver->chip->reset();
     EXPECT_EQ(driver->reg(psoc::boot_status), 16u);
     EXPECT_EQ(driver->chip->journal().fault_count(), 0u) << faults();

@@ -22,6 +22,7 @@ void Worker::post(std::move_only_function<void()> job)
     {
         const std::lock_guard lock(mutex_);
         jobs_.push_back(std::move(job));
+        ++posted_jobs_;
     }
     posted_.notify_one();
 }
@@ -32,6 +33,14 @@ void Worker::wait_idle()
         return;
     std::unique_lock lock(mutex_);
     idle_.wait(lock, [this] { return jobs_.empty() && !busy_; });
+}
+
+std::optional<uint64_t> Worker::idle_by(std::chrono::steady_clock::time_point end)
+{
+    std::unique_lock lock(mutex_);
+    if (!idle_.wait_until(lock, end, [this] { return jobs_.empty() && !busy_; }))
+        return std::nullopt;
+    return posted_jobs_;
 }
 
 void Worker::run()

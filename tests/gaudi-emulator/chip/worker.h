@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 namespace gaudiemu::chip {
@@ -21,6 +24,8 @@ public:
     void post(std::move_only_function<void()> job);
     // Until everything that was posted before has run. Returns at once on the worker's own thread.
     void wait_idle();
+    // How many jobs were ever posted, at a moment when none is left; nothing if there is no such moment before `end`.
+    [[nodiscard]] std::optional<uint64_t> idle_by(std::chrono::steady_clock::time_point end);
 
 private:
     void run();
@@ -29,6 +34,7 @@ private:
     std::condition_variable posted_;
     std::condition_variable idle_;
     std::deque<std::move_only_function<void()>> jobs_;
+    uint64_t posted_jobs_ = 0;
     bool busy_ = false;
     bool ending_ = false;
     std::thread thread_; // last: it starts with the rest in place
