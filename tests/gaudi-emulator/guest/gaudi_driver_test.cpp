@@ -130,10 +130,10 @@ class WrongJob : public ::testing::Test {
 protected:
     static void expect_reset(const GaudiJobs::MakePackets &make, const std::string &complaint)
     {
-        const int before = hard_resets();
+        NextReset reset;
         const auto wrong = GaudiJobs::in_child(make, 3);
         EXPECT_NE(wrong.outcome, HL_WAIT_CS_STATUS_COMPLETED);
-        EXPECT_TRUE(wait_reset(before, 40)) << device_attribute("status");
+        EXPECT_TRUE(reset.wait(std::chrono::seconds(40))) << device_attribute("status");
         EXPECT_TRUE(kernel_log_has(complaint)) << complaint;
         const auto good = GaudiJobs::in_child(
             [](const GaudiJobs &jobs) { return Packets().lin_dma(jobs.host_address(), jobs.hbm_address(), 4096); }, 10);

@@ -10,12 +10,13 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
-#include <thread>
+#include <optional>
 
 namespace gaudiemu::guest {
 namespace {
 
 using chip::Packets;
+using namespace std::chrono_literals;
 
 Packets copy(const GaudiJobs &jobs)
 {
@@ -29,16 +30,16 @@ protected:
         const auto good = GaudiJobs::in_child(copy, 10);
         ASSERT_EQ(good.error, 0);
         ASSERT_EQ(good.outcome, HL_WAIT_CS_STATUS_COMPLETED);
-        before = hard_resets();
+        reset.emplace();
     }
 
-    int before = 0;
+    std::optional<NextReset> reset;
 };
 
 TEST_F(Fault, AnErrorEventResetsTheChip)
 {
     (void)GaudiJobs::in_child(copy, 3); // done or aborted: the event and the completion race in the driver
-    EXPECT_TRUE(wait_reset(before, 40)) << device_attribute("status");
+    EXPECT_TRUE(reset->wait(40s)) << device_attribute("status");
     EXPECT_TRUE(kernel_log_has("PDMA0_QM: No error cause for H/W event 1244"));
 }
 
@@ -47,7 +48,7 @@ TEST_F(Fault, AJobThatNeverCompletesEndsWithItsProcess)
     const auto stalled = GaudiJobs::in_child(copy, 2);
     EXPECT_EQ(stalled.error, 0);
     EXPECT_EQ(stalled.outcome, HL_WAIT_CS_STATUS_BUSY);
-    EXPECT_TRUE(wait_reset(before, 40)) << device_attribute("status");
+    EXPECT_TRUE(reset->wait(40s)) << device_attribute("status");
     EXPECT_TRUE(kernel_log_has("User process closed FD but device still in use [1 active CS]"));
 }
 

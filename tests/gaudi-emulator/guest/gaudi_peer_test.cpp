@@ -8,6 +8,7 @@
 #include "guest/capturenode.h"
 #include "guest/cardregisters.h"
 #include "guest/hldevice.h"
+#include "guest/kernelreturns.h"
 #include "guest/screen.h"
 
 #include "framepainter.h"
@@ -22,6 +23,7 @@
 #include <cstring>
 #include <fstream>
 #include <iostream>
+#include <optional>
 
 namespace gaudiemu::guest {
 namespace {
@@ -66,6 +68,7 @@ protected:
     void SetUp() override
     {
         ASSERT_EQ(device.open(), 0);
+        releases.emplace({"habanalabs:hpriv_release"});
         void *const memory = mmap(nullptr, host_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
         ASSERT_NE(memory, MAP_FAILED);
         host = std::span(static_cast<std::byte *>(memory), host_size);
@@ -78,6 +81,9 @@ protected:
     void TearDown() override
     {
         device.close();
+        // A worker of the kernel lets go of the frames that the engine showed (drivers/gpu/drm/drm_atomic_helper.c
+        // commit_tail()): the context may end after all that is closed here.
+        EXPECT_TRUE(!releases || releases->wait(std::chrono::seconds(30))) << "something keeps the context";
         if (!host.empty())
             munmap(host.data(), host.size());
     }
@@ -153,6 +159,7 @@ protected:
     }
 
     HlDevice device;
+    std::optional<KernelReturns> releases;
     std::span<std::byte> host;
     uint64_t host_address = 0, hbm = 0;
 };

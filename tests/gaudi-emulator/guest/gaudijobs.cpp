@@ -7,11 +7,9 @@
 
 #include <array>
 #include <cerrno>
-#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <fstream>
-#include <thread>
 
 namespace gaudiemu::guest {
 namespace {
@@ -99,15 +97,10 @@ int hard_resets()
     return text.empty() ? -1 : std::stoi(text);
 }
 
-bool wait_reset(int before, unsigned seconds)
+bool NextReset::wait(std::chrono::seconds bound)
 {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
-    while (hard_resets() <= before || device_attribute("status") != "Operational") {
-        if (std::chrono::steady_clock::now() > end)
-            return false;
-        std::this_thread::sleep_for(std::chrono::milliseconds(50));
-    }
-    return true;
+    return returns_.wait_until([&] { return hard_resets() > before_ && device_attribute("status") == "Operational"; },
+                               bound);
 }
 
 bool kernel_log_has(const std::string &words)

@@ -3,9 +3,11 @@
 
 #include "chip/packets.h"
 #include "guest/hldevice.h"
+#include "guest/kernelreturns.h"
 
 #include <sys/mman.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -60,9 +62,19 @@ private:
 
 // One of the attributes of the device in sysfs; empty if there is none.
 [[nodiscard]] std::string device_attribute(const std::string &name);
-// Waits until the driver has reset the chip once more than `before`, and calls it operational. False after so long.
-[[nodiscard]] bool wait_reset(int before, unsigned seconds);
 [[nodiscard]] int hard_resets();
+
+// The first hard reset of the chip after the object was made.
+class NextReset {
+public:
+    // Until the driver has done it and calls the device operational. False after so long.
+    [[nodiscard]] bool wait(std::chrono::seconds bound);
+
+private:
+    KernelReturns returns_{"habanalabs:hl_device_reset"}; // counts, and ends the reset, before it returns
+    int before_ = hard_resets();
+};
+
 [[nodiscard]] bool kernel_log_has(const std::string &words);
 
 } // namespace gaudiemu::guest

@@ -7,22 +7,13 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <chrono>
-#include <thread>
 
 namespace gaudiemu::guest {
 
 int HlDevice::open(const char *node)
 {
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-    while (true) {
-        fd_.reset(::open(node, O_RDWR | O_CLOEXEC));
-        if (fd_)
-            return 0;
-        if ((errno != EBUSY && errno != EAGAIN) || std::chrono::steady_clock::now() > end)
-            return errno;
-        std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
+    fd_.reset(::open(node, O_RDWR | O_CLOEXEC));
+    return fd_ ? 0 : errno;
 }
 
 void HlDevice::close()

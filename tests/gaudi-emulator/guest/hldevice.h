@@ -17,7 +17,9 @@ namespace gaudiemu::guest {
 // with what it tests. Every call returns 0 or a positive errno.
 class HlDevice {
 public:
-    // Retries while another context is being released (EBUSY, EAGAIN), up to half a minute.
+    // EBUSY while another context lives, EAGAIN while the chip is reset. The driver releases a context, and resets the
+    // chip for it, inside the last close of the node's and the frames' descriptors (device.c hpriv_release()): over
+    // when close() or waitpid() returns, unless a worker of the kernel had the last one.
     [[nodiscard]] int open(const char *node = "/dev/accel/accel0");
     void close();
 
