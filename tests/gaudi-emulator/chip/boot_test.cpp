@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "chip/commsdescriptor.h"
 #include "chip/fakedriver.h"
+#include "chip/gaudi2layout.h"
 
 namespace gaudiemu::chip {
 namespace {
@@ -15,7 +16,7 @@ TEST(CommsDescriptor, CrcIsTheCommonOne)
 
 TEST(CommsDescriptor, HeaderSaysWhatTheDriverChecks)
 {
-    const CommsDescriptor descriptor("Preboot x", dram_base + 0x1000);
+    const CommsDescriptor descriptor(firmware_layout, "Preboot x");
     const auto word = [&](size_t at) {
         uint32_t value = 0;
         std::memcpy(&value, descriptor.bytes().data() + at, sizeof value);

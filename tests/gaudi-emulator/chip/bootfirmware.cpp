@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "chip/bootfirmware.h"
 #include "chip/commsdescriptor.h"
-#include "chip/registers.h"
 
 #include <algorithm>
 #include <cstring>
@@ -9,7 +8,7 @@
 
 namespace gaudiemu::chip {
 
-using namespace gaudi2;
+using namespace scratchpad;
 
 namespace {
 
@@ -20,9 +19,7 @@ constexpr uint32_t status_in_uboot = 7;
 constexpr uint32_t status_boot_fit = 15; // READY_TO_BOOT
 constexpr uint32_t status_wait_boot_fit = 16;
 
-// CPU_BOOT_DEV_STS0: valid, the COMMS loader, hard reset by firmware. DEV_STS1: valid.
-constexpr uint32_t device_status0 = 0x80010400;
-constexpr uint32_t device_status1 = 0x80000000;
+constexpr uint32_t device_status1 = 0x80000000; // CPU_BOOT_DEV_STS1: valid
 // CPU_BOOT_ERR0: valid, and the DRAM or the image at fault.
 constexpr uint32_t error_dram = 0x80000001;
 constexpr uint32_t error_fit = 0x80000002;
@@ -39,11 +36,6 @@ enum Command : uint32_t {
 };
 
 constexpr uint32_t descriptor_in_sram = 0x1000;
-constexpr uint64_t image_address = dram_base + 8 * MiB; // in the 256 MiB that CPU_FW_IMAGE_SIZE keeps
-
-// hl_fw_dynamic_read_device_fw_version() wants "Preboot" and "-1.10.0-fw-"; 1.11 and later promise more than is built.
-constexpr std::string_view preboot_version = "Preboot version hl-gaudi2-1.10.0-fw-42.0.1-sec-3 emulated-gaudi";
-constexpr std::string_view boot_fit_version = "U-Boot hl-gaudi2-1.10.0-fw-42.0.1-sec-3 emulated-gaudi";
 
 } // namespace
 
@@ -55,12 +47,12 @@ void BootFirmware::reset()
     prepared_ = false;
     image_ready_ = false;
     image_size_ = 0;
-    registers_.store(psoc::dev_sts0, device_status0);
-    registers_.store(psoc::dev_sts1, device_status1);
-    registers_.store(psoc::boot_err0, faults_.firmware() == FirmwareFault::Preboot ? error_dram : 0);
-    registers_.store(psoc::boot_err1, 0);
-    registers_.store(psoc::cmd_status_to_host, 0);
-    registers_.store(psoc::boot_status, status_wait_boot_fit); // last: hl_fw_wait_preboot_ready() polls it
+    registers_.store(page_ + dev_sts0, layout_.device_status0);
+    registers_.store(page_ + dev_sts1, device_status1);
+    registers_.store(page_ + boot_err0, faults_.firmware() == FirmwareFault::Preboot ? error_dram : 0);
+    registers_.store(page_ + boot_err1, 0);
+    registers_.store(page_ + cmd_status_to_host, 0);
+    registers_.store(page_ + boot_status, status_wait_boot_fit); // last: hl_fw_wait_preboot_ready() polls it
 }
 
 BootFirmware::Stage BootFirmware::stage() const
@@ -72,12 +64,12 @@ BootFirmware::Stage BootFirmware::stage() const
 void BootFirmware::write(uint32_t reg, uint32_t value, Origin)
 {
     registers_.store(reg, value);
-    if (reg == psoc::kmd_msg_to_cpu) {
+    if (reg == page_ + kmd_msg_to_cpu) {
         command(value);
-    } else if (reg == psoc::pi_update_irq || reg == psoc::halt_irq || reg == psoc::ints_irq) {
+    } else if (reg == page_ + pi_update_irq || reg == page_ + halt_irq || reg == page_ + ints_irq) {
         if (stage() != Stage::Linux)
             journal_.note(std::format("interrupt {} with no firmware to take it", value));
-        else if (value == irq_halt_machine) // gaudi2.c gaudi2_send_hard_reset_cmd()
+        else if (value == layout_.irq_halt_machine) // gaudi2.c gaudi2_send_hard_reset_cmd(), gaudi.c gaudi_hw_fini()
             ask_for_reset("the driver halts the machine");
         else
             listener_.interrupt(value);
@@ -90,7 +82,7 @@ void BootFirmware::command(uint32_t word)
 {
     const uint32_t command = word >> 27;
     if (command == comms_reset_device) { // hl_fw_ask_hard_reset_without_linux()
-        registers_.store(psoc::cmd_status_to_host, static_cast<uint32_t>(Answer::Ack) << 28);
+        registers_.store(page_ + cmd_status_to_host, static_cast<uint32_t>(Answer::Ack) << 28);
         ask_for_reset("COMMS_RST_DEV");
         return;
     }
@@ -103,11 +95,11 @@ void BootFirmware::command(uint32_t word)
         prepared_ = false;
         return;
     case comms_clear_status:
-        registers_.store(psoc::cmd_status_to_host, 0);
+        registers_.store(page_ + cmd_status_to_host, 0);
         return;
     default:
         pending_ = obey(command, word & 0x1ffffff);
-        registers_.store(psoc::cmd_status_to_host, static_cast<uint32_t>(Answer::Ack) << 28);
+        registers_.store(page_ + cmd_status_to_host, static_cast<uint32_t>(Answer::Ack) << 28);
     }
 }
 
@@ -135,23 +127,24 @@ BootFirmware::Answer BootFirmware::obey(uint32_t command, uint32_t size)
 
 void BootFirmware::prepare(uint32_t size)
 {
-    const CommsDescriptor descriptor(stage_ == Stage::Preboot ? preboot_version : boot_fit_version, image_address);
-    std::memcpy(registers_.at(sram_base + descriptor_in_sram, CommsDescriptor::size), descriptor.bytes().data(),
+    const CommsDescriptor descriptor(layout_,
+                                     stage_ == Stage::Preboot ? layout_.preboot_version : layout_.boot_fit_version);
+    std::memcpy(registers_.at(layout_.sram_base + descriptor_in_sram, CommsDescriptor::size), descriptor.bytes().data(),
                 CommsDescriptor::size);
     image_size_ = size;
     image_ready_ = false;
     prepared_ = true;
     // What was there before must not pass for the next image.
-    hbm_.fill(image_address, size, 0);
+    hbm_.fill(layout_.image_address, size, 0);
 }
 
 BootFirmware::Answer BootFirmware::check_image() const
 {
     if (stage_ == Stage::Preboot && faults_.firmware() == FirmwareFault::BootFit) {
-        registers_.store(psoc::boot_err0, error_fit);
+        registers_.store(page_ + boot_err0, error_fit);
         return Answer::InvalidImage;
     }
-    const std::byte *const image = hbm_.at(image_address, image_size_);
+    const std::byte *const image = hbm_.at(layout_.image_address, image_size_);
     if (image && std::any_of(image, image + image_size_, [](std::byte b) { return b != std::byte{0}; }))
         return Answer::Ok;
     journal_.fault(std::format("no image of {} bytes has arrived", image_size_));
@@ -164,20 +157,20 @@ BootFirmware::Answer BootFirmware::execute()
         return Answer::Error;
     image_ready_ = false;
     uint32_t first = 0;
-    std::memcpy(&first, hbm_.at(image_address, sizeof first), sizeof first);
+    std::memcpy(&first, hbm_.at(layout_.image_address, sizeof first), sizeof first);
     if (image_size_ == CommsDescriptor::size && CommsDescriptor::is_message(first)) {
         journal_.note("the driver tells why it reset the chip"); // hl_fw_dynamic_send_msg()
         return Answer::Ok;
     }
     if (stage_ == Stage::Preboot) {
         stage_ = Stage::BootFit;
-        registers_.store(psoc::boot_status, status_boot_fit);
+        registers_.store(page_ + boot_status, status_boot_fit);
     } else if (faults_.firmware() == FirmwareFault::Linux) {
-        registers_.store(psoc::boot_err0, error_fit);
-        registers_.store(psoc::boot_status, status_in_uboot);
+        registers_.store(page_ + boot_err0, error_fit);
+        registers_.store(page_ + boot_status, status_in_uboot);
     } else {
         stage_ = Stage::Linux;
-        registers_.store(psoc::boot_status, status_linux);
+        registers_.store(page_ + boot_status, status_linux);
     }
     return Answer::Ok;
 }
@@ -187,13 +180,13 @@ void BootFirmware::publish(Answer answer)
     uint32_t word = static_cast<uint32_t>(answer) << 28; // struct comms_status; RAM type 0 is SRAM
     if (prepared_)
         word |= descriptor_in_sram / 4;
-    registers_.store(psoc::cmd_status_to_host, word);
+    registers_.store(page_ + cmd_status_to_host, word);
 }
 
 void BootFirmware::ask_for_reset(std::string_view why)
 {
     journal_.note(std::format("hard reset: {}", why));
-    registers_.store(psoc::boot_status, status_none);
+    registers_.store(page_ + boot_status, status_none);
     listener_.hard_reset();
 }
 

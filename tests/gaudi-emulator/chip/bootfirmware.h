@@ -2,10 +2,12 @@
 #pragma once
 
 #include "chip/chipfaults.h"
+#include "chip/firmwarelayout.h"
 #include "chip/hbm.h"
 #include "chip/journal.h"
 #include "chip/registerblock.h"
 #include "chip/registerfile.h"
+#include "chip/resettable.h"
 
 #include <cstdint>
 #include <functional>
@@ -17,7 +19,7 @@ namespace gaudiemu::chip {
 // The boot loaders: preboot, which lets the driver load the boot fit, which lets it load Linux (firmware_if.c
 // hl_fw_dynamic_init_cpu(), the "COMMS" protocol of include/linux/habanalabs/hl_boot_if.h), and the scratch pad
 // registers by which driver and firmware talk. The images are not looked at, but they must have arrived.
-class BootFirmware final : public RegisterBlock {
+class BootFirmware final : public RegisterBlock, public Resettable {
 public:
     enum class Stage : uint8_t { Preboot, BootFit, Linux };
 
@@ -26,14 +28,15 @@ public:
         std::function<void()> hard_reset; // the driver wants one; BOOT_STATUS says already that nobody is there
     };
 
-    BootFirmware(RegisterFile &registers, const Hbm &hbm, const ChipFaults &faults, Journal &journal)
-        : registers_(registers), hbm_(hbm), faults_(faults), journal_(journal)
+    BootFirmware(const FirmwareLayout &layout, RegisterFile &registers, const Hbm &hbm, const ChipFaults &faults,
+                 Journal &journal)
+        : layout_(layout), page_(layout.psoc_page), registers_(registers), hbm_(hbm), faults_(faults), journal_(journal)
     {}
 
     // Before the first access.
     void listen(Listener listener) { listener_ = std::move(listener); }
     // Power-on: with the registers cleared.
-    void reset();
+    void reset() override;
     [[nodiscard]] Stage stage() const;
 
     [[nodiscard]] uint32_t read(uint32_t reg) override { return registers_.load(reg); }
@@ -50,6 +53,8 @@ private:
     void publish(Answer answer);
     void ask_for_reset(std::string_view why);
 
+    const FirmwareLayout layout_;
+    const uint32_t page_;
     RegisterFile &registers_;
     const Hbm &hbm_;
     const ChipFaults &faults_;

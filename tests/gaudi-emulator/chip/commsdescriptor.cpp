@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "chip/commsdescriptor.h"
-#include "chip/registers.h"
 
 #include <algorithm>
 #include <cstring>
 
 namespace gaudiemu::chip {
-
-using namespace gaudi2;
 
 namespace {
 
@@ -24,26 +21,50 @@ constexpr uint32_t magic = 0x4843444D; // HL_COMMS_DESC_MAGIC
 constexpr uint8_t version_of_layout = 3;
 constexpr uint8_t level_info = 2; // LKD_FW_ASCII_MSG_INF
 
-// struct cpu_dyn_regs, by word.
-constexpr std::array<std::pair<size_t, uint32_t>, 30> register_words{
-    {{0, cpuif::pq_base_lo},    {1, cpuif::pq_base_hi},    {2, cpuif::pq_length},      {3, cpuif::queue_init},
-     {4, cpuif::eq_base_lo},    {5, cpuif::eq_base_hi},    {6, cpuif::eq_length},      {7, cpuif::eq_read},
-     {8, cpuif::cq_base_lo},    {9, cpuif::cq_base_hi},    {10, cpuif::cq_length},     {11, cpuif::pf_pq_pi},
-     {12, psoc::dev_sts0},      {13, psoc::dev_sts1},      {14, psoc::boot_err0},      {15, psoc::boot_err1},
-     {16, psoc::boot_status},   {23, cpuif::hw_state},     {24, psoc::kmd_msg_to_cpu}, {25, psoc::cmd_status_to_host},
-     {26, psoc::pi_update_irq}, {27, psoc::tpc_qm_irq},    {28, psoc::mme_qm_irq},     {29, psoc::dma_qm_irq},
-     {30, psoc::nic_qm_irq},    {31, psoc::dma_core_irq},  {32, psoc::halt_irq},       {33, psoc::ints_irq},
-     {35, psoc::rot_qm_irq},    {37, psoc::engine_arc_irq}}};
+// struct cpu_dyn_regs, by word: offsets in the two pages.
+constexpr std::array<std::pair<size_t, uint32_t>, 12> cpuif_words{{{0, cpuinterface::pq_base_lo},
+                                                                   {1, cpuinterface::pq_base_hi},
+                                                                   {2, cpuinterface::pq_length},
+                                                                   {3, cpuinterface::queue_init},
+                                                                   {4, cpuinterface::eq_base_lo},
+                                                                   {5, cpuinterface::eq_base_hi},
+                                                                   {6, cpuinterface::eq_length},
+                                                                   {7, cpuinterface::eq_read},
+                                                                   {8, cpuinterface::cq_base_lo},
+                                                                   {9, cpuinterface::cq_base_hi},
+                                                                   {10, cpuinterface::cq_length},
+                                                                   {11, cpuinterface::pf_pq_pi}}};
+constexpr std::array<std::pair<size_t, uint32_t>, 17> psoc_words{{{12, scratchpad::dev_sts0},
+                                                                  {13, scratchpad::dev_sts1},
+                                                                  {14, scratchpad::boot_err0},
+                                                                  {15, scratchpad::boot_err1},
+                                                                  {16, scratchpad::boot_status},
+                                                                  {24, scratchpad::kmd_msg_to_cpu},
+                                                                  {25, scratchpad::cmd_status_to_host},
+                                                                  {26, scratchpad::pi_update_irq},
+                                                                  {27, scratchpad::tpc_qm_irq},
+                                                                  {28, scratchpad::mme_qm_irq},
+                                                                  {29, scratchpad::dma_qm_irq},
+                                                                  {30, scratchpad::nic_qm_irq},
+                                                                  {31, scratchpad::dma_core_irq},
+                                                                  {32, scratchpad::halt_irq},
+                                                                  {33, scratchpad::ints_irq},
+                                                                  {35, scratchpad::rot_qm_irq},
+                                                                  {37, scratchpad::engine_arc_irq}}};
+constexpr size_t hw_state_word = 23;
 
 } // namespace
 
-CommsDescriptor::CommsDescriptor(std::string_view version, uint64_t image)
+CommsDescriptor::CommsDescriptor(const FirmwareLayout &layout, std::string_view version)
 {
-    for (const auto &[word, reg] : register_words)
-        put(registers + word * 4, reg);
+    for (const auto &[word, offset] : cpuif_words)
+        put(registers + word * 4, layout.cpuif_page + offset);
+    for (const auto &[word, offset] : psoc_words)
+        put(registers + word * 4, layout.psoc_page + offset);
+    put(registers + hw_state_word * 4, layout.hw_state);
     put_text(fuse_version, "emulated-gaudi fuses");
     put_text(current_version, version);
-    put(image_address, image);
+    put(image_address, layout.image_address);
     put(first_message, uint8_t{1});
     put(first_message + 1, level_info);
     put_text(first_message + 8, "emulated-gaudi: this is an emulator's firmware");

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
+#include "chip/firmwarelayout.h"
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -15,10 +17,10 @@ class CommsDescriptor {
 public:
     static constexpr size_t size = 1280;
 
-    // `version`: what runs now; `image`: device address of the next one. The kernel checks header and CRC in
+    // `version`: what runs now. The kernel checks header and CRC in
     // firmware_if.c hl_fw_dynamic_validate_descriptor() and parses the version in
     // hl_fw_dynamic_read_device_fw_version().
-    CommsDescriptor(std::string_view version, uint64_t image);
+    CommsDescriptor(const FirmwareLayout &layout, std::string_view version);
 
     [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return bytes_; }
 

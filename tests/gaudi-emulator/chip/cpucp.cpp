@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "chip/cpucp.h"
 #include "chip/cpucpinfo.h"
-#include "chip/registers.h"
 
 #include <algorithm>
 #include <array>
@@ -9,7 +8,7 @@
 
 namespace gaudiemu::chip {
 
-using namespace gaudi2;
+using namespace cpuinterface;
 
 namespace {
 
@@ -55,8 +54,7 @@ enum Opcode : uint32_t {
 constexpr uint32_t reply_fault = 2; // enum cpucp_packet_rc
 constexpr uint32_t reply_unknown_packet = 3;
 constexpr uint32_t fence_value = 0xFE8CE7A5; // CPUCP_PACKET_FENCE_VAL
-constexpr uint32_t ready_for_cp = 1;         // enum pq_init_status
-constexpr uint32_t ready_for_host = 2;
+constexpr uint32_t ready_for_host = 2;       // enum pq_init_status
 constexpr uint32_t descriptor_size = 16;
 
 constexpr uint64_t millidegrees = 45'000;
@@ -69,9 +67,9 @@ constexpr uint64_t pll_output_megahertz = 25; // times four outputs; the last on
 
 void CpuCp::interrupt(uint32_t id)
 {
-    if (id == irq_pi_update)
+    if (id == layout_.irq_pi_update)
         worker_.post([this] { work(); });
-    else if (id == irq_ints_register)
+    else if (id == layout_.irq_ints_register)
         events_.enable();
     else
         journal_.note(std::format("interrupt {} means nothing to the firmware", id));
@@ -85,23 +83,23 @@ void CpuCp::reset()
 
 void CpuCp::work()
 {
-    // gaudi2.c gaudi2_init_cpu_queues()
-    if (registers_.load(cpuif::queue_init) == ready_for_cp) {
+    // gaudi2.c gaudi2_init_cpu_queues(), gaudi.c gaudi_init_cpu_queues()
+    if (registers_.load(page_ + queue_init) == layout_.ready_for_cp) {
         ci_ = 0;
-        registers_.store(cpuif::queue_init, ready_for_host);
+        registers_.store(page_ + queue_init, ready_for_host);
     }
-    const uint32_t length = registers_.load(cpuif::pq_length) / descriptor_size;
+    const uint32_t length = registers_.load(page_ + pq_length) / descriptor_size;
     if (!length)
         return;
-    const uint64_t queue = registers_.load_pair(cpuif::pq_base_lo, cpuif::pq_base_hi);
-    while (ci_ != registers_.load(cpuif::pf_pq_pi) % (2 * length)) {
+    const uint64_t queue = registers_.load_pair(page_ + pq_base_lo, page_ + pq_base_hi);
+    while (ci_ != registers_.load(page_ + pf_pq_pi) % (2 * length)) {
         struct {
             uint64_t address = 0;
             uint32_t size = 0;
             uint32_t control = 0;
         } descriptor;
         const uint64_t slot = queue + uint64_t{ci_ % length} * descriptor_size;
-        if (!bus_.read(slot, std::as_writable_bytes(std::span(&descriptor, 1)))) {
+        if (!host_.read(slot, std::as_writable_bytes(std::span(&descriptor, 1)))) {
             journal_.fault(std::format("CPU queue: no descriptor at {:#x}", slot));
             return;
         }
@@ -119,14 +117,14 @@ bool CpuCp::answer(uint64_t address, uint32_t size)
 {
     Packet packet;
     const auto bytes = std::as_writable_bytes(std::span(&packet, 1));
-    if (!bus_.read(address, bytes.first(std::min<size_t>(size, bytes.size()))))
+    if (!host_.read(address, bytes.first(std::min<size_t>(size, bytes.size()))))
         return false;
     const auto reply = obey(packet);
     packet.value = reply.result;
     packet.control |= reply.code << 12;
     packet.fence = fence_value;
     // The answer first, the fence last: that is what the driver polls.
-    return bus_.write(address, bytes.first(12)) && bus_.write(address + 12, bytes.subspan(12, 4));
+    return host_.write(address, bytes.first(12)) && host_.write(address + 12, bytes.subspan(12, 4));
 }
 
 CpuCp::Reply CpuCp::obey(const Packet &packet)
@@ -141,7 +139,7 @@ CpuCp::Reply CpuCp::obey(const Packet &packet)
     case test: // hl_fw_test_cpu_queue(), hl_fw_send_heartbeat()
         return {.result = packet.value};
     case info_get: // hl_fw_cpucp_info_get()
-        return give(packet.value, packet.parameter, make_cpucp_info());
+        return give(packet.value, packet.parameter, make_cpucp_info(layout_));
     case eeprom_get: { // hl_fw_get_eeprom_data(): the result is the size
         constexpr std::array<std::byte, 16> eeprom{};
         auto reply = give(packet.value, packet.parameter, eeprom);
@@ -160,6 +158,8 @@ CpuCp::Reply CpuCp::obey(const Packet &packet)
     case pll_info_get: // hl_fw_cpucp_pll_info_get(): four 16-bit frequencies
         return {.result = pll_output_megahertz * 0x0001000100010001};
     case soft_reset: // hl_fw_send_soft_reset()
+        if (!compute_reset_)
+            return unknown(opcode);
         journal_.note("compute reset");
         compute_reset_();
         return {};
@@ -188,14 +188,19 @@ CpuCp::Reply CpuCp::obey(const Packet &packet)
     case active_status_set:
         return {};
     default:
-        journal_.fault(std::format("CPU queue: packet {} is not built", opcode));
-        return {.code = reply_unknown_packet};
+        return unknown(opcode);
     }
+}
+
+CpuCp::Reply CpuCp::unknown(uint32_t opcode)
+{
+    journal_.fault(std::format("CPU queue: packet {} is not built", opcode));
+    return {.code = reply_unknown_packet};
 }
 
 CpuCp::Reply CpuCp::give(uint64_t address, uint32_t limit, std::span<const std::byte> bytes)
 {
-    if (!bus_.write(address, bytes.first(std::min<size_t>(bytes.size(), limit))))
+    if (!host_.write(address, bytes.first(std::min<size_t>(bytes.size(), limit))))
         return {.code = reply_fault};
     return {};
 }

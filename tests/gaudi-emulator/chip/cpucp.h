@@ -2,12 +2,14 @@
 #pragma once
 
 #include "chip/chipfaults.h"
+#include "chip/cpuport.h"
 #include "chip/eventqueue.h"
-#include "chip/hostbus.h"
+#include "chip/firmwarelayout.h"
 #include "chip/interrupts.h"
 #include "chip/journal.h"
 #include "chip/registerblock.h"
 #include "chip/registerfile.h"
+#include "chip/resettable.h"
 #include "chip/worker.h"
 
 #include <cstddef>
@@ -19,19 +21,19 @@ namespace gaudiemu::chip {
 
 // The firmware's Linux as the driver knows it: a queue of packets in host memory, each answered in place
 // (firmware_if.c hl_fw_send_cpu_message(), include/linux/habanalabs/cpucp_if.h).
-class CpuCp final : public RegisterBlock {
+class CpuCp final : public RegisterBlock, public Resettable {
 public:
-    CpuCp(RegisterFile &registers, HostBus &bus, Interrupts &interrupts, EventQueue &events, ChipFaults &faults,
-          Worker &worker, Journal &journal)
-        : registers_(registers), bus_(bus), interrupts_(interrupts), events_(events), faults_(faults), worker_(worker),
-          journal_(journal)
+    CpuCp(const FirmwareLayout &layout, RegisterFile &registers, CpuPort &host, Interrupts &interrupts,
+          EventQueue &events, ChipFaults &faults, Worker &worker, Journal &journal)
+        : layout_(layout), page_(layout.cpuif_page), registers_(registers), host_(host), interrupts_(interrupts),
+          events_(events), faults_(faults), worker_(worker), journal_(journal)
     {}
 
-    // What the packet SOFT_RESET does, on the worker; before the first access.
+    // What the packet SOFT_RESET does, on the worker; before the first access. Without it there is no such packet.
     void on_compute_reset(std::function<void()> reset) { compute_reset_ = std::move(reset); }
     // An interrupt of the driver.
     void interrupt(uint32_t id);
-    void reset();
+    void reset() override;
 
     [[nodiscard]] uint32_t read(uint32_t reg) override { return registers_.load(reg); }
     void write(uint32_t reg, uint32_t value, Origin) override { registers_.store(reg, value); }
@@ -52,10 +54,13 @@ private:
     void work();
     [[nodiscard]] bool answer(uint64_t address, uint32_t size);
     [[nodiscard]] Reply obey(const Packet &packet);
+    [[nodiscard]] Reply unknown(uint32_t opcode);
     [[nodiscard]] Reply give(uint64_t address, uint32_t limit, std::span<const std::byte> bytes);
 
+    const FirmwareLayout layout_;
+    const uint32_t page_;
     RegisterFile &registers_;
-    HostBus &bus_;
+    CpuPort &host_;
     Interrupts &interrupts_;
     EventQueue &events_;
     ChipFaults &faults_;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "chip/cpucpinfo.h"
-#include "chip/registers.h"
 
 #include <cstdint>
 #include <cstring>
@@ -8,11 +7,10 @@
 
 namespace gaudiemu::chip {
 
-using namespace gaudi2;
-
 namespace {
 
 constexpr size_t kernel_version = 1024;
+constexpr size_t card_type = 1156;
 constexpr size_t fuse_version = 1172;
 constexpr size_t thermal_version = 1300;
 constexpr size_t cpucp_version = 1428;
@@ -27,7 +25,7 @@ constexpr uint32_t sensor_input = 1;
 
 } // namespace
 
-std::array<std::byte, cpucp_info_size> make_cpucp_info() noexcept
+std::array<std::byte, cpucp_info_size> make_cpucp_info(const FirmwareLayout &layout) noexcept
 {
     std::array<std::byte, cpucp_info_size> info{};
     const auto put = [&](size_t offset, const auto &value) { std::memcpy(info.data() + offset, &value, sizeof value); };
@@ -40,8 +38,9 @@ std::array<std::byte, cpucp_info_size> make_cpucp_info() noexcept
     text(fuse_version, "emulated-gaudi");
     text(thermal_version, "emulated-gaudi");
     text(cpucp_version, "emulated-gaudi 1.10.0");
-    put(dram_bytes, dram_size);
-    text(card_name, "HL225");
+    put(card_type, layout.card_type);
+    put(dram_bytes, layout.dram_size);
+    text(card_name, layout.card_name);
     text(os_version, "emulated-gaudi");
     return info;
 }

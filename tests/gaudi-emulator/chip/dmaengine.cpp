@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "chip/dmaengine.h"
-#include "chip/registers.h"
+#include "chip/units.h"
 
 #include <algorithm>
 #include <cstring>
 #include <vector>
 
 namespace gaudiemu::chip {
-
-using namespace gaudi2;
 
 namespace {
 
@@ -101,7 +99,7 @@ JobResult DmaEngine::fill(const DmaJob &job, const Initiator &who, uint16_t core
             return JobResult::Faulted;
         }
         if (to->hbm) {
-            fabric_.hbm().fill(to->hbm, to->size, word);
+            fabric_.hbm().fill(*to->hbm, to->size, word);
         } else {
             to->size = std::min(slice, to->size);
             const std::vector<uint32_t> pattern((to->size + 3) / 4, word);

@@ -4,10 +4,9 @@
 #include "chip/eventqueue.h"
 #include "chip/fabric.h"
 #include "chip/journal.h"
-#include "chip/registerfile.h"
+#include "chip/pagefault.h"
 
 #include <cstdint>
-#include <mutex>
 #include <string>
 
 namespace gaudiemu::chip {
@@ -15,8 +14,8 @@ namespace gaudiemu::chip {
 // Faults, to the journal and to the driver: what it reads when it gets the event is there before the event.
 class ErrorReporter {
 public:
-    ErrorReporter(RegisterFile &registers, EventQueue &events, Journal &journal)
-        : registers_(registers), events_(events), journal_(journal)
+    ErrorReporter(PageFaultCapture &mmu, EventQueue &events, Journal &journal)
+        : mmu_(mmu), events_(events), journal_(journal)
     {}
 
     // An engine met an address behind which nothing lies. A page fault is the MMU's event, with its capture registers
@@ -26,12 +25,9 @@ public:
     void queue(const std::string &who, const std::string &what, uint16_t event);
 
 private:
-    void capture(const PageFault &page);
-
-    RegisterFile &registers_;
+    PageFaultCapture &mmu_;
     EventQueue &events_;
     Journal &journal_;
-    std::mutex capturing_;
 };
 
 } // namespace gaudiemu::chip

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
-#include "chip/hostbus.h"
+#include "chip/cpuport.h"
 #include "chip/interrupts.h"
 #include "chip/journal.h"
 #include "chip/registerfile.h"
+#include "chip/resettable.h"
 
 #include <array>
 #include <cstdint>
@@ -13,21 +14,21 @@
 
 namespace gaudiemu::chip {
 
-// What the firmware tells the driver unasked: 64-byte entries in a ring in host memory, then MSI-X vector 0
+// What the firmware tells the driver unasked: 64-byte entries in a ring in host memory, then vector 0
 // (include/linux/habanalabs/cpucp_if.h struct hl_eq_entry, common/irq.c hl_irq_handler_eq()). Thread safe.
-class EventQueue {
+class EventQueue final : public Resettable {
 public:
     using Data = std::array<uint64_t, 7>;
 
-    EventQueue(RegisterFile &registers, HostBus &bus, Interrupts &interrupts, Journal &journal)
-        : registers_(registers), bus_(bus), interrupts_(interrupts), journal_(journal)
+    EventQueue(RegisterFile &registers, uint32_t cpuif_page, CpuPort &host, Interrupts &interrupts, Journal &journal)
+        : registers_(registers), page_(cpuif_page), host_(host), interrupts_(interrupts), journal_(journal)
     {}
 
     // Waits in the chip until the driver wants events.
     void post(uint16_t event, const Data &data = {});
     // The driver is ready (gaudi2.c gaudi2_enable_events_from_fw()).
     void enable();
-    void reset();
+    void reset() override;
 
 private:
     struct Event {
@@ -37,7 +38,8 @@ private:
     void send(const Event &event);
 
     RegisterFile &registers_;
-    HostBus &bus_;
+    const uint32_t page_;
+    CpuPort &host_;
     Interrupts &interrupts_;
     Journal &journal_;
     std::mutex mutex_;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "chip/fabric.h"
-#include "chip/registers.h"
 
 #include <algorithm>
 #include <cstring>
@@ -8,87 +7,52 @@
 
 namespace gaudiemu::chip {
 
-using namespace gaudi2;
-
 namespace {
 
-constexpr bool is_register(uint64_t address)
-{
-    return address >= cfg_base && address - cfg_base < cfg_size;
-}
-
-constexpr bool is_sram(uint64_t address)
-{
-    return address >= sram_base && address - sram_base < sram_size;
-}
-
-constexpr bool is_hbm(uint64_t address)
-{
-    return address >= dram_base && address < hbm_va_end;
-}
-
-AddressFault fault_of(uint64_t address, PageFault page)
-{
-    return {address, (page.mmu == MmuKind::Pmmu ? "PMMU: " : "HMMU: ") + page.reason, std::move(page)};
-}
-
-AddressFault fault_of(BusFault fault)
+AddressFault bus_fault(BusFault fault)
 {
     return {fault.address, "bus: " + fault.reason, std::nullopt};
 }
 
 } // namespace
 
-std::expected<Place, AddressFault> Fabric::resolve(const Initiator &who, uint64_t address, uint64_t size)
+// gaudi2.c gaudi2_mmu_prepare(), gaudi.c gaudi_mmu_prepare_reg(): a context's ASID, and no bypass.
+Initiator initiator_of(const RegisterFile &registers, const ContextLayout &layout, uint32_t page, std::string name,
+                       unsigned stream)
 {
-    if (is_register(address) || is_sram(address))
-        return resolve_registers(address, size);
-    if (is_hbm(address))
-        return resolve_hbm(who, address, size);
-    return resolve_host(who, address, size);
+    const uint32_t at = page + stream * layout.stream_step;
+    return {.name = std::move(name),
+            .asid = registers.load(at + layout.asid) & 0x3ff,
+            .bypass = (registers.load(at + layout.bypass) & layout.bypass_mask) != 0};
 }
 
-std::expected<Place, AddressFault> Fabric::resolve_registers(uint64_t address, uint64_t size)
+AddressFault Fabric::fault_of(uint64_t address, PageFault page)
 {
-    if (is_register(address)) {
-        const auto reg = static_cast<uint32_t>(address - cfg_base);
-        size = std::min<uint64_t>(size, cfg_size - reg);
+    return {address, (page.mmu == MmuKind::Pmmu ? "PMMU: " : "HMMU: ") + page.reason, std::move(page)};
+}
+
+std::expected<Place, AddressFault> Fabric::resolve_registers(uint64_t address, uint64_t size) const
+{
+    const auto &layout = registers_.layout();
+    if (registers_.is_register(address)) {
+        const auto reg = static_cast<uint32_t>(address - layout.cfg_base);
+        size = std::min<uint64_t>(size, layout.cfg_size - reg);
         if (!router_.plain(reg, size))
             return std::unexpected(AddressFault{address, "a block transfer into a block's registers", std::nullopt});
     } else {
-        size = std::min(size, sram_base + sram_size - address);
+        size = std::min(size, layout.sram_base + layout.sram_size - address);
     }
-    return Place{registers_.at(address, size), 0, size};
+    return Place{registers_.at(address, size), 0, size, std::nullopt};
 }
 
-std::expected<Place, AddressFault> Fabric::resolve_hbm(const Initiator &who, uint64_t address, uint64_t size)
+std::expected<Place, AddressFault> Fabric::resolve_hbm(uint64_t address, uint64_t physical, uint64_t size) const
 {
-    uint64_t raw = address;
-    if (!who.bypass) {
-        auto translated = mmu_.translate_hbm(address, who.asid);
-        if (!translated)
-            return std::unexpected(fault_of(address, std::move(translated.error())));
-        raw = translated->address;
-        size = std::min(size, translated->run);
-    }
-    if (Hbm::holds(raw, 1))
-        size = std::min(size, dram_base + dram_size - raw);
-    if (std::byte *const memory = hbm_.at(raw, size))
-        return Place{memory, 0, size, raw};
-    return std::unexpected(AddressFault{address, std::format("no HBM at {:#x}", raw), std::nullopt});
-}
-
-std::expected<Place, AddressFault> Fabric::resolve_host(const Initiator &who, uint64_t address, uint64_t size)
-{
-    if (who.bypass) {
-        if (address >= host_phys_end)
-            return std::unexpected(AddressFault{address, "nothing lies there", std::nullopt});
-        return Place{nullptr, address, std::min(size, host_phys_end - address)};
-    }
-    auto translated = mmu_.translate_host(address, who.asid);
-    if (!translated)
-        return std::unexpected(fault_of(address, std::move(translated.error())));
-    return Place{nullptr, translated->address, std::min(size, translated->run)};
+    const auto &layout = hbm_.layout();
+    if (hbm_.holds(physical, 1))
+        size = std::min(size, layout.base + layout.size - physical);
+    if (std::byte *const memory = hbm_.at(physical, size))
+        return Place{memory, 0, size, physical};
+    return std::unexpected(AddressFault{address, std::format("no HBM at {:#x}", physical), std::nullopt});
 }
 
 std::expected<void, AddressFault> Fabric::read(const Initiator &who, uint64_t address, std::span<std::byte> into)
@@ -100,7 +64,7 @@ std::expected<void, AddressFault> Fabric::read(const Initiator &who, uint64_t ad
         if (place->memory)
             std::memcpy(into.data(), place->memory, place->size);
         else if (auto done = bus_.read(place->bus, into.first(place->size)); !done)
-            return std::unexpected(fault_of(std::move(done.error())));
+            return std::unexpected(bus_fault(std::move(done.error())));
         into = into.subspan(place->size);
         address += place->size;
     }
@@ -116,7 +80,7 @@ std::expected<void, AddressFault> Fabric::write(const Initiator &who, uint64_t a
         if (place->memory)
             std::memcpy(place->memory, from.data(), place->size);
         else if (auto done = bus_.write(place->bus, from.first(place->size)); !done)
-            return std::unexpected(fault_of(std::move(done.error())));
+            return std::unexpected(bus_fault(std::move(done.error())));
         from = from.subspan(place->size);
         address += place->size;
     }
@@ -127,8 +91,8 @@ std::expected<void, AddressFault> Fabric::message(const Initiator &who, uint64_t
 {
     if (address % sizeof value)
         return std::unexpected(AddressFault{address, "a message to an address that is no multiple of 4", std::nullopt});
-    if (is_register(address)) {
-        router_.write(static_cast<uint32_t>(address - cfg_base), value, Origin::Device);
+    if (registers_.is_register(address)) {
+        router_.write(static_cast<uint32_t>(address - registers_.layout().cfg_base), value, Origin::Device);
         return {};
     }
     const auto place = resolve(who, address, sizeof value);
@@ -141,7 +105,7 @@ std::expected<void, AddressFault> Fabric::message(const Initiator &who, uint64_t
     if (interrupts_.ring(place->bus, value))
         return {};
     if (auto done = bus_.write(place->bus, std::as_bytes(std::span(&value, 1))); !done)
-        return std::unexpected(fault_of(std::move(done.error())));
+        return std::unexpected(bus_fault(std::move(done.error())));
     return {};
 }
 

@@ -4,7 +4,8 @@
 #include "chip/hbm.h"
 #include "chip/hostbus.h"
 #include "chip/interrupts.h"
-#include "chip/mmu.h"
+#include "chip/pagefault.h"
+#include "chip/queuelayout.h"
 #include "chip/registerfile.h"
 #include "chip/registerrouter.h"
 
@@ -21,8 +22,13 @@ namespace gaudiemu::chip {
 struct Initiator {
     std::string name;
     unsigned asid = 0;
-    bool bypass = true; // its addresses are physical
+    bool bypass = true;  // its addresses are physical
+    bool driver = false; // it works for the driver, not for a user
 };
+
+// The engine (or the stream of it) whose registers lie in `page`, and which does not act for the driver.
+[[nodiscard]] Initiator initiator_of(const RegisterFile &registers, const ContextLayout &layout, uint32_t page,
+                                     std::string name, unsigned stream = 0);
 
 // Nobody answers at an address.
 struct AddressFault {
@@ -36,20 +42,20 @@ struct Place {
     std::byte *memory = nullptr;
     uint64_t bus = 0; // if there is no memory
     uint64_t size = 0;
-    uint64_t hbm = 0; // the raw address, if it is HBM
+    std::optional<uint64_t> hbm; // the device address, if it is HBM
 };
 
-// The address space that the chip's engines see, and the routing in it: registers and SRAM (never translated), HBM and
-// the host (translated unless the initiator bypasses the MMUs). Thread safe.
+// The address space that the chip's engines see, and the routing in it. What lies where, and behind which MMU, differs
+// from chip to chip. Thread safe.
 class Fabric {
 public:
-    Fabric(RegisterFile &registers, const Hbm &hbm, HostBus &bus, Mmu &mmu, const RegisterRouter &router,
-           Interrupts &interrupts)
-        : registers_(registers), hbm_(hbm), bus_(bus), mmu_(mmu), router_(router), interrupts_(interrupts)
-    {}
+    virtual ~Fabric() = default;
+    Fabric(const Fabric &) = delete;
+    Fabric &operator=(const Fabric &) = delete;
 
     // What lies at an address, at most `size` bytes of it.
-    [[nodiscard]] std::expected<Place, AddressFault> resolve(const Initiator &who, uint64_t address, uint64_t size);
+    [[nodiscard]] virtual std::expected<Place, AddressFault> resolve(const Initiator &who, uint64_t address,
+                                                                     uint64_t size) = 0;
     [[nodiscard]] std::expected<void, AddressFault> read(const Initiator &who, uint64_t address,
                                                          std::span<std::byte> into);
     [[nodiscard]] std::expected<void, AddressFault> write(const Initiator &who, uint64_t address,
@@ -61,16 +67,23 @@ public:
     [[nodiscard]] HostBus &bus() noexcept { return bus_; }
     [[nodiscard]] const Hbm &hbm() const noexcept { return hbm_; }
 
-private:
-    [[nodiscard]] std::expected<Place, AddressFault> resolve_registers(uint64_t address, uint64_t size);
-    [[nodiscard]] std::expected<Place, AddressFault> resolve_hbm(const Initiator &who, uint64_t address, uint64_t size);
-    [[nodiscard]] std::expected<Place, AddressFault> resolve_host(const Initiator &who, uint64_t address,
-                                                                  uint64_t size);
+protected:
+    Fabric(RegisterFile &registers, const Hbm &hbm, HostBus &bus, const RegisterRouter &router, Interrupts &interrupts)
+        : registers_(registers), hbm_(hbm), bus_(bus), router_(router), interrupts_(interrupts)
+    {}
 
+    // Registers or SRAM at an address that is one of theirs.
+    [[nodiscard]] std::expected<Place, AddressFault> resolve_registers(uint64_t address, uint64_t size) const;
+    // HBM at `physical`, which `address` means.
+    [[nodiscard]] std::expected<Place, AddressFault> resolve_hbm(uint64_t address, uint64_t physical,
+                                                                 uint64_t size) const;
+    [[nodiscard]] static AddressFault fault_of(uint64_t address, PageFault page);
+    [[nodiscard]] const RegisterFile &registers() const noexcept { return registers_; }
+
+private:
     RegisterFile &registers_;
     const Hbm &hbm_;
     HostBus &bus_;
-    Mmu &mmu_;
     const RegisterRouter &router_;
     Interrupts &interrupts_;
 };

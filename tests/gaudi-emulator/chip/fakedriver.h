@@ -164,7 +164,7 @@ public:
     {
         using namespace gaudi2;
         constexpr uint64_t sobs = cfg_base + sm::base;
-        for (unsigned s = 0; s < qm::streams; ++s) {
+        for (unsigned s = 0; s < queue_streams; ++s) {
             reg_pair(page + qm::pq_base_lo + s * 4, page + qm::pq_base_hi + s * 4, ring + s * 0x10000);
             reg(page + qm::pq_size + s * 4, 12);
             reg(page + qm::pq_pi + s * 4, 0);

@@ -2,8 +2,8 @@
 #pragma once
 
 #include "chip/fakedriver.h"
-#include "chip/hbm.h"
 #include "chip/registers.h"
+#include "chip/scramble.h"
 
 #include <cstdint>
 
@@ -54,7 +54,7 @@ public:
     void map_hbm(uint64_t va, uint64_t raw)
     {
         static constexpr std::array<unsigned, 4> shifts{57, 48, 39, 30};
-        const uint64_t scrambled = Hbm::scramble(va);
+        const uint64_t scrambled = gaudi2::scramble(va);
         uint64_t table = hbm_hop0;
         for (size_t hop = 0; hop + 1 < shifts.size(); ++hop) {
             const uint64_t entry = table + (scrambled >> shifts[hop] & 0x1ff) * 8;
@@ -66,7 +66,7 @@ public:
             table = next & ~uint64_t{0xfff};
         }
         driver_.chip->write(4, table + (scrambled >> shifts.back() & 0x1ff) * 8 - gaudi2::dram_base, 8,
-                            Hbm::scramble(raw) | 0x801);
+                            gaudi2::scramble(raw) | 0x801);
     }
 
 private:

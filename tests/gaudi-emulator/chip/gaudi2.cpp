@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "chip/gaudi2.h"
-#include "chip/registers.h"
+#include "chip/gaudi2layout.h"
 
-#include <cstring>
-#include <format>
 #include <string_view>
 
 namespace gaudiemu::chip {
@@ -16,16 +14,15 @@ constexpr unsigned cfg_bar = 0;
 constexpr unsigned msix_bar = 2;
 constexpr unsigned dram_bar = 4;
 constexpr uint32_t pba_offset = 0x2000;
-constexpr uint64_t all_ones = UINT64_MAX;
 
 } // namespace
 
 std::expected<std::unique_ptr<Gaudi2>, std::string> Gaudi2::make(Settings settings)
 {
-    auto registers = RegisterFile::make();
+    auto registers = RegisterFile::make(register_layout);
     if (!registers)
         return std::unexpected(registers.error());
-    auto hbm = Hbm::make();
+    auto hbm = Hbm::make(hbm_layout);
     if (!hbm)
         return std::unexpected(hbm.error());
     return std::unique_ptr<Gaudi2>(new Gaudi2(std::move(settings), std::move(*registers), std::move(*hbm)));
@@ -33,15 +30,21 @@ std::expected<std::unique_ptr<Gaudi2>, std::string> Gaudi2::make(Settings settin
 
 Gaudi2::Gaudi2(Settings settings, std::unique_ptr<RegisterFile> registers, std::unique_ptr<Hbm> hbm)
     : faults_(std::move(settings.faults)), journal_("gaudi2", settings.quiet), registers_(std::move(registers)),
-      hbm_(std::move(hbm)), router_(*registers_), interrupts_(bus_, journal_), mmu_(bus_, *hbm_, *registers_, router_),
-      fabric_(*registers_, *hbm_, bus_, mmu_, router_, interrupts_), events_(*registers_, bus_, interrupts_, journal_),
-      errors_(*registers_, events_, journal_), sync_(*registers_, journal_),
-      dma_(fabric_, errors_, gate_, faults_, events_, {.null = settings.null}), packets_(*registers_, fabric_, dma_),
-      boot_(*registers_, *hbm_, faults_, journal_), decoders_(*registers_), clock_(*registers_), pcie_wrap_(*registers_)
+      hbm_(std::move(hbm)), router_(*registers_), interrupts_(bus_, journal_, msix_vectors), doorbell_(interrupts_),
+      mmu_(bus_, *hbm_, *registers_, router_), fabric_(*registers_, *hbm_, bus_, mmu_, router_, interrupts_),
+      cpu_port_(bus_), events_(*registers_, cpuif::page, cpu_port_, interrupts_, journal_),
+      errors_(mmu_, events_, journal_), sync_(*registers_, journal_),
+      dma_(fabric_, errors_, gate_, faults_, events_, {.null = settings.null}),
+      packets_(engine_layout, *registers_, fabric_, dma_),
+      boot_(firmware_layout, *registers_, *hbm_, faults_, journal_), decoders_(*registers_),
+      clock_(*registers_, timestamp::page), pcie_wrap_(*registers_, hbw_flush),
+      access_({.registers = cfg_bar, .sram = cfg_bar, .hbm = dram_bar}, bus_, *registers_, *hbm_, router_, journal_)
 {
     sync_.connect(fabric_);
-    kdma_ = std::make_unique<Kdma>(*registers_, fabric_, dma_, errors_, gate_, kdma_worker_);
-    cpucp_ = std::make_unique<CpuCp>(*registers_, bus_, interrupts_, events_, faults_, cpu_worker_, journal_);
+    kdma_ = std::make_unique<DmaCore>(DmaCore::Place{.name = "KDMA", .page = dma::kdma, .event = event_kdma_core},
+                                      engine_layout.core, *registers_, fabric_, dma_, errors_, gate_, kdma_worker_);
+    cpucp_ = std::make_unique<CpuCp>(firmware_layout, *registers_, cpu_port_, interrupts_, events_, faults_,
+                                     cpu_worker_, journal_);
     make_queues();
     trap_pages();
     make_bars();
@@ -61,8 +64,8 @@ Gaudi2::~Gaudi2()
 void Gaudi2::make_queues()
 {
     for (const auto &place : queue_manager_places())
-        queues_.push_back(
-            std::make_unique<QueueManager>(place, *registers_, fabric_, packets_, errors_, gate_, worker_of(place)));
+        queues_.push_back(std::make_unique<QueueManager>(place, engine_layout, *registers_, fabric_, packets_, errors_,
+                                                         gate_, worker_of(place)));
 }
 
 Worker &Gaudi2::worker_of(const QueueManagerPlace &place)
@@ -83,7 +86,7 @@ void Gaudi2::trap_pages()
     router_.trap(cpuif::page, *cpucp_);
     router_.trap(timestamp::page, clock_);
     router_.trap(pcie_wrap_page, pcie_wrap_);
-    router_.trap(msix_doorbell_page, interrupts_);
+    router_.trap(msix_doorbell_page, doorbell_);
     for (unsigned i = 0; i < dcores * 2; ++i)
         router_.trap(vdec::dcore0 + i / 2 * dcore_offset + i % 2 * vdec::instance_offset, decoders_);
     for (unsigned i = 0; i < 2; ++i)
@@ -99,7 +102,7 @@ void Gaudi2::make_bars()
                      .size = cfg_bar_size,
                      .prefetchable = true,
                      .is64 = true,
-                     .memfd = registers_->fd(),
+                     .memfd = registers_->bar().fd(),
                      .mapped = router_.mapped_areas()});
     bars_.push_back({.index = msix_bar, .size = msix_bar_size, .prefetchable = true, .is64 = true});
     bars_.push_back({.index = dram_bar,
@@ -112,20 +115,20 @@ void Gaudi2::make_bars()
 
 Reset::Parts Gaudi2::reset_parts()
 {
-    return {.registers = *registers_,
-            .hbm = *hbm_,
-            .bus = bus_,
-            .gate = gate_,
-            .interrupts = interrupts_,
-            .mmu = mmu_,
-            .sync = sync_,
-            .events = events_,
-            .kdma = *kdma_,
-            .cpucp = *cpucp_,
-            .boot = boot_,
-            .queues = queues_,
-            .engines = {&pdma0_worker_, &pdma1_worker_, &kdma_worker_, &compute_worker_},
-            .cpu = cpu_worker_};
+    Reset::Parts parts{.registers = *registers_,
+                       .hbm = *hbm_,
+                       .bus = bus_,
+                       .gate = gate_,
+                       .interrupts = interrupts_,
+                       .boot = boot_,
+                       .keepers = {&events_, cpucp_.get(), &mmu_},
+                       .engines = {kdma_.get(), &sync_},
+                       .constants = idle_constant_registers(),
+                       .workers = {&pdma0_worker_, &pdma1_worker_, &kdma_worker_, &compute_worker_},
+                       .cpu = cpu_worker_};
+    for (const auto &queue : queues_)
+        parts.engines.push_back(queue.get());
+    return parts;
 }
 
 ConfigSpaceInit Gaudi2::identity() const
@@ -145,49 +148,12 @@ ConfigSpaceInit Gaudi2::identity() const
 
 uint64_t Gaudi2::read(unsigned bar, uint64_t offset, unsigned size)
 {
-    if (bus_.lost())
-        return all_ones;
-    if (bar == cfg_bar && offset >= cfg_in_bar && offset - cfg_in_bar < cfg_size) {
-        const auto reg = static_cast<uint32_t>(offset - cfg_in_bar);
-        if (router_.trapped(reg)) {
-            if (size == 8)
-                return static_cast<uint64_t>(router_.read(reg + 4)) << 32 | router_.read(reg);
-            return router_.read(reg) >> (reg % 4 * 8);
-        }
-    }
-    // A page that the guest may also map: the same bytes.
-    const std::byte *const memory = bar == cfg_bar && offset + size <= cfg_bar_size ? registers_->bar() + offset
-                                    : bar == dram_bar                               ? hbm_->at(dram_base + offset, size)
-                                                                                    : nullptr;
-    if (!memory)
-        return all_ones;
-    uint64_t value = 0;
-    std::memcpy(&value, memory, size);
-    return value;
+    return access_.read(bar, offset, size);
 }
 
 void Gaudi2::write(unsigned bar, uint64_t offset, unsigned size, uint64_t value)
 {
-    if (bus_.lost())
-        return;
-    if (bar == cfg_bar && offset >= cfg_in_bar && offset - cfg_in_bar < cfg_size) {
-        const auto reg = static_cast<uint32_t>(offset - cfg_in_bar);
-        if (router_.trapped(reg)) {
-            if (size < 4) {
-                journal_.fault(std::format("a write of {} bytes to register {:#x}", size, reg));
-                return;
-            }
-            router_.write(reg, static_cast<uint32_t>(value), Origin::Host);
-            if (size == 8)
-                router_.write(reg + 4, static_cast<uint32_t>(value >> 32), Origin::Host);
-            return;
-        }
-    }
-    std::byte *const memory = bar == cfg_bar && offset + size <= cfg_bar_size ? registers_->bar() + offset
-                              : bar == dram_bar                               ? hbm_->at(dram_base + offset, size)
-                                                                              : nullptr;
-    if (memory)
-        std::memcpy(memory, &value, size);
+    access_.write(bar, offset, size, value);
 }
 
 // A card that is gone answers nothing: common/device.c is_pci_link_healthy() looks at the device id.
@@ -198,21 +164,8 @@ std::optional<uint32_t> Gaudi2::read_config(unsigned)
 
 bool Gaudi2::settle(std::chrono::seconds bound)
 {
-    const auto end = std::chrono::steady_clock::now() + bound;
-    const auto round = [&] {
-        std::optional<uint64_t> jobs = 0;
-        for (Worker *const worker : {&cpu_worker_, &pdma0_worker_, &pdma1_worker_, &kdma_worker_, &compute_worker_}) {
-            const auto posted = worker->idle_by(end);
-            jobs = jobs && posted ? std::optional(*jobs + *posted) : std::nullopt;
-        }
-        return jobs;
-    };
-    // Idle twice with nothing posted between: all were idle at once when the second round began.
-    auto before = round();
-    for (auto after = round(); before && after; before = after, after = round())
-        if (before == after)
-            return true;
-    return false;
+    Worker *const workers[] = {&cpu_worker_, &pdma0_worker_, &pdma1_worker_, &kdma_worker_, &compute_worker_};
+    return chip::settle(workers, bound);
 }
 
 void Gaudi2::attach(PciHost &host)

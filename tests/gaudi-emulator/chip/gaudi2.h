@@ -1,22 +1,26 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
+#include "chip/baraccess.h"
 #include "chip/bootfirmware.h"
 #include "chip/chipfaults.h"
+#include "chip/chipsettings.h"
 #include "chip/cpucp.h"
+#include "chip/cpuport.h"
 #include "chip/decoderbridge.h"
 #include "chip/deviceclock.h"
+#include "chip/dmacore.h"
 #include "chip/dmaengine.h"
 #include "chip/errorreporter.h"
 #include "chip/eventqueue.h"
-#include "chip/fabric.h"
+#include "chip/gaudi2fabric.h"
+#include "chip/gaudi2mmu.h"
 #include "chip/hbm.h"
 #include "chip/hostbus.h"
 #include "chip/interrupts.h"
 #include "chip/jobgate.h"
 #include "chip/journal.h"
-#include "chip/kdma.h"
-#include "chip/mmu.h"
+#include "chip/msixdoorbell.h"
 #include "chip/packetengine.h"
 #include "chip/pciewrap.h"
 #include "chip/queuemanager.h"
@@ -40,11 +44,7 @@ namespace gaudiemu::chip {
 // idle, NICs and ARCs are not there.
 class Gaudi2 final : public PciFunction {
 public:
-    struct Settings {
-        bool null = false; // completes every job and moves nothing: the negative control of tests
-        ChipFaults faults;
-        bool quiet = false; // nothing on stderr
-    };
+    using Settings = ChipSettings;
 
     [[nodiscard]] static std::expected<std::unique_ptr<Gaudi2>, std::string> make(Settings settings);
     ~Gaudi2() override;
@@ -71,7 +71,7 @@ private:
     void trap_pages();
     void make_bars();
     [[nodiscard]] Reset::Parts reset_parts();
-    [[nodiscard]] Worker &worker_of(const gaudi2::QueueManagerPlace &place);
+    [[nodiscard]] Worker &worker_of(const QueueManagerPlace &place);
 
     ChipFaults faults_;
     Journal journal_;
@@ -81,8 +81,10 @@ private:
     JobGate gate_;
     RegisterRouter router_;
     Interrupts interrupts_;
-    Mmu mmu_;
-    Fabric fabric_;
+    MsixDoorbell doorbell_;
+    Gaudi2Mmu mmu_;
+    Gaudi2Fabric fabric_;
+    CpuPort cpu_port_;
     EventQueue events_;
     ErrorReporter errors_;
     SyncManager sync_;
@@ -93,10 +95,11 @@ private:
     DeviceClock clock_;
     PcieWrap pcie_wrap_;
     std::vector<std::unique_ptr<QueueManager>> queues_;
-    std::unique_ptr<Kdma> kdma_;
+    std::unique_ptr<DmaCore> kdma_;
     std::unique_ptr<CpuCp> cpucp_;
     std::unique_ptr<Reset> reset_;
     std::vector<Bar> bars_;
+    BarAccess access_;
     // Last, so that they end first: their jobs use all of the above.
     Worker pdma0_worker_;
     Worker pdma1_worker_;

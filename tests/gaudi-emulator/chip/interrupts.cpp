@@ -1,17 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "chip/interrupts.h"
-#include "chip/registers.h"
+#include "chip/units.h"
 
 #include <format>
 
 namespace gaudiemu::chip {
 
-using namespace gaudi2;
-
 void Interrupts::raise(unsigned vector)
 {
-    if (vector >= msix_vectors) {
-        journal_.fault(std::format("MSI-X vector {} of {}", vector, msix_vectors));
+    if (vector >= vectors_) {
+        journal_.fault(std::format("interrupt vector {} of {}", vector, vectors_));
         return;
     }
     bus_.interrupt(vector);
@@ -24,16 +22,6 @@ bool Interrupts::ring(uint64_t bus_address, uint32_t value)
         return false;
     raise(value);
     return true;
-}
-
-uint32_t Interrupts::read(uint32_t)
-{
-    return 0;
-}
-
-void Interrupts::write(uint32_t, uint32_t value, Origin)
-{
-    raise(value);
 }
 
 } // namespace gaudiemu::chip

@@ -3,19 +3,18 @@
 
 #include "chip/hostbus.h"
 #include "chip/journal.h"
-#include "chip/registerblock.h"
 
 #include <atomic>
 #include <cstdint>
 
 namespace gaudiemu::chip {
 
-// MSI-X, by two doors: the doorbell block in the register space (PCIE_MSIX, value = vector), and a page of host memory
+// MSI or MSI-X. A Gaudi2 has two doors to it: a block in its register space (MsixDoorbell), and a page of host memory
 // that the driver names in the CPU-CP packet ENABLE_PCI_ACCESS (firmware_if.c hl_fw_send_pci_access_msg(), gaudi2.c
 // gaudi2_late_init()): engines that think they write there raise the vector that they write.
-class Interrupts final : public RegisterBlock {
+class Interrupts {
 public:
-    Interrupts(HostBus &bus, Journal &journal) : bus_(bus), journal_(journal) {}
+    Interrupts(HostBus &bus, Journal &journal, unsigned vectors) : bus_(bus), journal_(journal), vectors_(vectors) {}
 
     void raise(unsigned vector);
 
@@ -26,12 +25,10 @@ public:
     // True, and the vector raised: `bus_address` lies in the virtual doorbell's page.
     [[nodiscard]] bool ring(uint64_t bus_address, uint32_t value);
 
-    [[nodiscard]] uint32_t read(uint32_t reg) override;
-    void write(uint32_t reg, uint32_t value, Origin origin) override;
-
 private:
     HostBus &bus_;
     Journal &journal_;
+    const unsigned vectors_;
     std::atomic<uint64_t> doorbell_ = 0;
 };
 

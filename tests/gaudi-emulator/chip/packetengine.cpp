@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "chip/packetengine.h"
-#include "chip/registers.h"
 
 #include <cstring>
 #include <format>
 #include <optional>
 
 namespace gaudiemu::chip {
-
-using namespace gaudi2;
 
 namespace {
 
@@ -32,9 +29,7 @@ constexpr uint32_t error_register = 0x40;
 
 // struct packet_lin_dma's control word.
 constexpr uint32_t dma_write_completion = 0x1;
-constexpr uint32_t dma_swap = 0x6;
 constexpr uint32_t dma_memset = 0x10;
-constexpr uint32_t dma_context = 0xffff00;
 constexpr uint32_t barriers_and_opcode = 0xff000000;
 
 template <typename T>
@@ -126,21 +121,25 @@ PacketResult PacketEngine::step(const Packet &packet, const StreamContext &conte
     }
 }
 
-// The offset is relative to the 64 KiB block that the queue manager belongs to.
+// The offset of a register is relative to the 64 KiB block that the queue manager belongs to.
+uint64_t PacketEngine::block_of(const StreamContext &context) const
+{
+    return registers_.layout().cfg_base + (context.place.page & ~0xffffu);
+}
+
 PacketResult PacketEngine::write_register(const Packet &packet, const StreamContext &context)
 {
     const uint32_t offset = packet.control >> 8 & 0xffff;
     if (offset % 4)
         return fault(error_register, std::format("WREG32 of register {:#x}", offset));
-    return message(cfg_base + (context.page & ~0xffffu) + offset, packet.word, context);
+    return message(block_of(context) + offset, packet.word, context);
 }
 
 PacketResult PacketEngine::write_registers(const Packet &packet, const StreamContext &context)
 {
     const uint32_t first = packet.control >> 8 & 0xffff;
     for (size_t i = 0; i < packet.body.size(); i += 4)
-        if (auto done = message(cfg_base + (context.page & ~0xffffu) + ((first + i) & 0xfffc),
-                                at<uint32_t>(packet.body, i), context);
+        if (auto done = message(block_of(context) + ((first + i) & 0xfffc), at<uint32_t>(packet.body, i), context);
             done.result != JobResult::Done)
             return done;
     return {};
@@ -159,33 +158,38 @@ PacketResult PacketEngine::message(uint64_t address, uint32_t value, const Strea
 PacketResult PacketEngine::message_short(const Packet &packet, const StreamContext &context)
 {
     const uint32_t base = packet.control >> 22 & 3; // GAUDI2_PKT_SHORT_CTL_BASE
-    const uint32_t reg = context.page + base * qm::msg_base_step + context.stream * 4;
-    const uint64_t address = registers_.load_pair(reg + qm::msg_base_lo, reg + qm::msg_base_hi);
+    const auto &queue = layout_.queue;
+    const uint32_t reg = context.place.page + base * queue.msg_base_step + context.stream * 4;
+    const uint64_t address = registers_.load_pair(reg + queue.msg_base_lo, reg + queue.msg_base_hi);
     return message(address + (packet.control & 0xffff), packet.word, context);
 }
 
 PacketResult PacketEngine::linear_dma(const Packet &packet, const StreamContext &context)
 {
-    if (!context.core_event)
+    const auto &rules = layout_.lin_dma;
+    if (!context.place.core_event)
         return fault(error_opcode, "LIN_DMA for an engine that has no DMA core");
-    if (packet.control & dma_swap)
+    if (packet.control & rules.swap)
         return fault(error_opcode, "LIN_DMA with swapped bytes is not built");
+    if (rules.linear && !(packet.control & rules.linear))
+        return fault(error_opcode, "LIN_DMA that is not linear is not built");
     if (const uint32_t rest =
-            packet.control & ~(barriers_and_opcode | dma_context | dma_memset | dma_swap | dma_write_completion))
+            packet.control & ~(barriers_and_opcode | rules.ignored | rules.linear | dma_memset | dma_write_completion))
         return fault(error_opcode, std::format("LIN_DMA with unknown bits {:#x}", rest));
     const DmaJob job{.source = at<uint64_t>(packet.body, 0),
-                     .destination = at<uint64_t>(packet.body, 8),
+                     .destination = at<uint64_t>(packet.body, 8) & rules.address_mask,
                      .size = packet.word,
                      .memset = (packet.control & dma_memset) != 0,
-                     .user = context.user};
-    const auto result = dma_.run(job, context.core, context.core_event, context.epoch);
+                     .user = context.place.user && !context.core.driver};
+    const auto result = dma_.run(job, context.core, context.place.core_event, context.epoch);
     if (result != JobResult::Done)
         return {.result = result};
     if (!(packet.control & dma_write_completion))
         return {};
-    const uint32_t core = context.page + dma::from_qm;
-    return message(registers_.load_pair(core + dma::wr_comp_addr_lo, core + dma::wr_comp_addr_hi),
-                   registers_.load(core + dma::wr_comp_wdata), context);
+    const uint32_t page = context.place.core_page;
+    const auto &core = layout_.core;
+    return message(registers_.load_pair(page + core.wr_comp_addr_lo, page + core.wr_comp_addr_hi),
+                   registers_.load(page + core.wr_comp_wdata), context);
 }
 
 } // namespace gaudiemu::chip

@@ -4,6 +4,7 @@
 #include "chip/dmaengine.h"
 #include "chip/fabric.h"
 #include "chip/jobgate.h"
+#include "chip/queuelayout.h"
 #include "chip/registerfile.h"
 
 #include <cstddef>
@@ -16,12 +17,10 @@ namespace gaudiemu::chip {
 
 // One stream of a queue manager, while it works off a command buffer.
 struct StreamContext {
-    uint32_t page = 0; // the queue manager's
+    const QueueManagerPlace &place;
     unsigned stream = 0;
-    uint16_t core_event = 0; // 0: there is no DMA core behind it
-    bool user = false;       // its DMA jobs count for the faults on order
-    Initiator messenger;     // how the command processor's messages travel
-    Initiator core;          // how the DMA core's bytes travel
+    Initiator messenger; // how the command processor's messages travel
+    Initiator core;      // how the DMA core's bytes travel
     JobGate::Epoch epoch = 0;
 };
 
@@ -35,12 +34,12 @@ struct PacketResult {
     uint64_t instruction = 0;
 };
 
-// The command processor: reads the packets of a command buffer (include/gaudi2/gaudi2_packets.h) and does what they
-// say. A packet that it does not know, or that is built of bits that it does not know, stops it.
+// The command processor: reads the packets of a command buffer (include/gaudi2/gaudi2_packets.h, gaudi/gaudi_packets.h)
+// and does what they say. A packet that it does not know, or that is built of bits that it does not know, stops it.
 class PacketEngine {
 public:
-    PacketEngine(RegisterFile &registers, Fabric &fabric, DmaEngine &dma)
-        : registers_(registers), fabric_(fabric), dma_(dma)
+    PacketEngine(const EngineLayout &layout, RegisterFile &registers, Fabric &fabric, DmaEngine &dma)
+        : layout_(layout), registers_(registers), fabric_(fabric), dma_(dma)
     {}
 
     [[nodiscard]] PacketResult run(std::span<const std::byte> buffer, const StreamContext &context);
@@ -52,6 +51,7 @@ private:
         std::span<const std::byte> body; // after the header
     };
 
+    [[nodiscard]] uint64_t block_of(const StreamContext &context) const;
     [[nodiscard]] PacketResult step(const Packet &packet, const StreamContext &context);
     [[nodiscard]] PacketResult write_register(const Packet &packet, const StreamContext &context);
     [[nodiscard]] PacketResult write_registers(const Packet &packet, const StreamContext &context);
@@ -59,6 +59,7 @@ private:
     [[nodiscard]] PacketResult message_short(const Packet &packet, const StreamContext &context);
     [[nodiscard]] PacketResult linear_dma(const Packet &packet, const StreamContext &context);
 
+    const EngineLayout layout_;
     RegisterFile &registers_;
     Fabric &fabric_;
     DmaEngine &dma_;

@@ -3,7 +3,6 @@
 
 #include "chip/registerblock.h"
 #include "chip/registerfile.h"
-#include "chip/registers.h"
 
 #include <atomic>
 #include <cstdint>
@@ -15,13 +14,13 @@ namespace gaudiemu::chip {
 // so that a test can see the flush.
 class PcieWrap final : public RegisterBlock {
 public:
-    explicit PcieWrap(RegisterFile &registers) : registers_(registers) {}
+    PcieWrap(RegisterFile &registers, uint32_t flush_register) : registers_(registers), flush_(flush_register) {}
 
     [[nodiscard]] uint64_t flushes() const noexcept { return flushes_.load(std::memory_order_relaxed); }
 
     [[nodiscard]] uint32_t read(uint32_t reg) override
     {
-        if (reg == gaudi2::hbw_flush)
+        if (reg == flush_)
             flushes_.fetch_add(1, std::memory_order_relaxed);
         return registers_.load(reg);
     }
@@ -29,6 +28,7 @@ public:
 
 private:
     RegisterFile &registers_;
+    const uint32_t flush_;
     std::atomic<uint64_t> flushes_ = 0;
 };
 

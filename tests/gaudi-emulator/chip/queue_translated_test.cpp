@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "chip/fakepagetables.h"
 #include "chip/queuefixture.h"
+#include "chip/scramble.h"
 
 namespace gaudiemu::chip {
 namespace {
@@ -101,14 +102,14 @@ TEST_F(Translated, AnHbmPageThatIsNotThereIsAPageFault)
 {
     tables->map_host(va, data);
     send_translated(Packets().lin_dma(va, hbm_va + 1000, 64), 1);
-    expect_page_fault(mmu::hmmu0, event_hmmu0_page_fault, Hbm::scramble(hbm_va + 1000));
+    expect_page_fault(mmu::hmmu0, event_hmmu0_page_fault, scramble(hbm_va + 1000));
 }
 
 TEST_F(Translated, PhysicalAddressesAreNoLongerTaken)
 {
     tables->map_host(va, data);
     send_translated(Packets().lin_dma(va, dram_base + GiB, 64), 1);
-    expect_page_fault(mmu::hmmu0, event_hmmu0_page_fault, Hbm::scramble(dram_base + GiB));
+    expect_page_fault(mmu::hmmu0, event_hmmu0_page_fault, scramble(dram_base + GiB));
 }
 
 TEST_F(Translated, TheVirtualDoorbellIsAPageOfTheContext)

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "chip/queuemanager.h"
+#include "chip/dmacore.h"
+#include "chip/units.h"
 
 #include <algorithm>
 #include <format>
@@ -7,8 +9,6 @@
 #include <vector>
 
 namespace gaudiemu::chip {
-
-using namespace gaudi2;
 
 namespace {
 
@@ -43,51 +43,48 @@ void QueueManager::reset()
     stopped_ = 0;
     registers_.clear_page(place_.page);
     if (place_.core_event)
-        registers_.clear_page(place_.page + dma::from_qm);
+        registers_.clear_page(place_.core_page);
 }
 
 uint32_t QueueManager::read(uint32_t at)
 {
-    switch (at - place_.page) { // gaudi2.c gaudi2_get_pdma_idle_status() and its kin
-    case qm::glbl_sts0: {
+    // gaudi2.c gaudi2_get_pdma_idle_status() and its kin, gaudi.c gaudi_is_device_idle().
+    const uint32_t offset = at - place_.page;
+    if (offset == layout_.glbl_sts0) {
         uint32_t idle = sts0_idle;
-        for (unsigned stream = 0; stream < qm::streams; ++stream)
+        for (unsigned stream = 0; stream < queue_streams; ++stream)
             if (busy_ >> stream & 1)
                 idle &= ~all_parts(stream);
         return idle;
     }
-    case qm::glbl_sts1:
+    if (layout_.glbl_sts1 && offset == layout_.glbl_sts1)
         return sts1_idle;
-    case qm::cgm_sts:
-        return cgm_idle;
-    default:
-        return registers_.load(at);
-    }
+    return offset == layout_.cgm_sts ? cgm_idle : registers_.load(at);
 }
 
 void QueueManager::write(uint32_t at, uint32_t value, Origin)
 {
     registers_.store(at, value);
     const uint32_t offset = at - place_.page;
-    if (offset < qm::pq_pi || offset >= qm::pq_ci)
+    if (offset < layout_.pq_pi || offset >= layout_.pq_ci)
         return;
-    const unsigned stream = (offset - qm::pq_pi) / 4;
+    const unsigned stream = (offset - layout_.pq_pi) / 4;
     worker_.post([this, stream, epoch = gate_.epoch()] { work(stream, epoch); });
 }
 
 bool QueueManager::enabled(unsigned stream) const
 {
     const uint32_t parts = all_parts(stream);
-    return (registers_.load(reg(qm::glbl_cfg0)) & parts) == parts && !(registers_.load(reg(qm::glbl_cfg1)) & parts) &&
-           !(stopped_ >> stream & 1);
+    return (registers_.load(reg(layout_.glbl_cfg0)) & parts) == parts &&
+           !(registers_.load(reg(layout_.glbl_cfg1)) & parts) && !(stopped_ >> stream & 1);
 }
 
-// gaudi2.c gaudi2_mmu_prepare(): a context's ASID, and no bypass. Trusted parts bypass: gaudi2_qman_set_test_mode().
-Initiator QueueManager::initiator(uint32_t page, uint32_t asid, uint32_t bypass, bool trusted) const
+// Trusted parts bypass the MMU: gaudi2.c gaudi2_qman_set_test_mode(), gaudi_masks.h QMAN_EXTERNAL_MAKE_TRUSTED.
+Initiator QueueManager::part(unsigned stream, uint32_t mask) const
 {
-    return {.name = place_.name,
-            .asid = registers_.load(page + asid) & 0x3ff,
-            .bypass = trusted || (registers_.load(page + bypass) & 1)};
+    auto who = initiator_of(registers_, layout_.context, place_.page, place_.name, stream);
+    who.bypass = who.bypass || (registers_.load(reg(layout_.glbl_prot)) & mask);
+    return who;
 }
 
 // The indices run to twice the queue's length, so that full and empty differ (habanalabs.h hl_queue_inc_ptr()).
@@ -95,11 +92,11 @@ void QueueManager::work(unsigned stream, JobGate::Epoch epoch)
 {
     busy_ |= 1u << stream;
     while (gate_.open(epoch) && enabled(stream)) {
-        const uint32_t length = 1u << (registers_.load(reg(qm::pq_size, stream)) & 0x1f);
-        const uint32_t ci = registers_.load(reg(qm::pq_ci, stream));
-        if (ci == registers_.load(reg(qm::pq_pi, stream)))
+        const uint32_t length = 1u << (registers_.load(reg(layout_.pq_size, stream)) & 0x1f);
+        const uint32_t ci = registers_.load(reg(layout_.pq_ci, stream));
+        if (ci == registers_.load(reg(layout_.pq_pi, stream)))
             break;
-        const uint64_t slot = registers_.load_pair(reg(qm::pq_base_lo, stream), reg(qm::pq_base_hi, stream)) +
+        const uint64_t slot = registers_.load_pair(reg(layout_.pq_base_lo, stream), reg(layout_.pq_base_hi, stream)) +
                               uint64_t{ci % length} * sizeof(Descriptor);
         Descriptor descriptor;
         const Initiator fetcher{.name = place_.name}; // gaudi2_masks.h QMAN_MAKE_TRUSTED: PQF
@@ -113,19 +110,15 @@ void QueueManager::work(unsigned stream, JobGate::Epoch epoch)
         }
         if (!run(stream, descriptor, epoch))
             break;
-        registers_.store(reg(qm::pq_ci, stream), (ci + 1) % (2 * length));
+        registers_.store(reg(layout_.pq_ci, stream), (ci + 1) % (2 * length));
     }
     busy_ &= ~(1u << stream);
 }
 
 bool QueueManager::run(unsigned stream, const Descriptor &descriptor, JobGate::Epoch epoch)
 {
-    const uint32_t trusted = registers_.load(reg(qm::glbl_prot));
-    const auto part = [&](uint32_t mask) {
-        return initiator(place_.page, qm::axuser_asid, qm::axuser_mmu_bp, trusted & mask);
-    };
     std::vector<std::byte> buffer(std::min(descriptor.size, largest_buffer));
-    const auto got = fabric_.read(part(buffer_part(stream)), descriptor.address, buffer);
+    const auto got = fabric_.read(part(stream, buffer_part(stream)), descriptor.address, buffer);
     if (!got || descriptor.size > largest_buffer) {
         PacketResult fault{.error_bit = error_buffer_read};
         if (got)
@@ -138,13 +131,10 @@ bool QueueManager::run(unsigned stream, const Descriptor &descriptor, JobGate::E
             stop(stream, fault, false);
         return false;
     }
-    const uint32_t core = place_.page + dma::from_qm;
-    const StreamContext context{.page = place_.page,
+    const StreamContext context{.place = place_,
                                 .stream = stream,
-                                .core_event = place_.core_event,
-                                .user = place_.name[0] == 'P',
-                                .messenger = part(processor_part(stream)),
-                                .core = initiator(core, dma::axuser_asid, dma::axuser_mmu_bp, false),
+                                .messenger = part(stream, processor_part(stream)),
+                                .core = core_initiator(registers_, core_, place_.core_page, place_.name),
                                 .epoch = epoch};
     const auto result = packets_.run(buffer, context);
     if (result.result == JobResult::Done)
@@ -158,18 +148,19 @@ bool QueueManager::run(unsigned stream, const Descriptor &descriptor, JobGate::E
 // word to PQC_HBW_BASE, goes to a scratchpad that nobody reads (gaudi2.c gaudi2_init_qman_pqc()) and is left out.
 void QueueManager::complete(unsigned stream, const Descriptor &descriptor)
 {
-    if (!(registers_.load(reg(qm::pqc_cfg)) & 1))
+    if (!layout_.pqc_cfg || !(registers_.load(reg(layout_.pqc_cfg)) & 1))
         return;
-    const uint64_t address = registers_.load_pair(reg(qm::pqc_lbw_base_lo, stream), reg(qm::pqc_lbw_base_hi, stream)) +
-                             (descriptor.control >> 16 & 0xfff) * 4;
+    const uint64_t address =
+        registers_.load_pair(reg(layout_.pqc_lbw_base_lo, stream), reg(layout_.pqc_lbw_base_hi, stream)) +
+        (descriptor.control >> 16 & 0xfff) * 4;
     const Initiator who{.name = place_.name};
-    if (const auto sent = fabric_.message(who, address, registers_.load(reg(qm::pqc_lbw_wdata, stream))); !sent)
+    if (const auto sent = fabric_.message(who, address, registers_.load(reg(layout_.pqc_lbw_wdata, stream))); !sent)
         errors_.queue(place_.name, std::format("its completion to {:#x}: {}", address, sent.error().reason),
                       place_.event);
 }
 
-// gaudi2.c gaudi2_handle_qman_err_generic() reads the bits when it gets the event. A missing page is the MMU's event, a
-// fault of the DMA core has been reported by it.
+// gaudi2.c gaudi2_handle_qman_err_generic() and gaudi.c gaudi_handle_qman_err_generic() read the bits when it gets the
+// event. A missing page is the MMU's event, a fault of the DMA core has been reported by it.
 void QueueManager::stop(unsigned stream, const PacketResult &fault, bool write)
 {
     stopped_ |= 1u << stream;
@@ -177,10 +168,10 @@ void QueueManager::stop(unsigned stream, const PacketResult &fault, bool write)
     if (fault.page) {
         errors_.address(who, *fault.page, write, 0);
     } else if (fault.error_bit) {
-        registers_.store(reg(qm::glbl_err_sts, stream),
-                         registers_.load(reg(qm::glbl_err_sts, stream)) | fault.error_bit);
-        registers_.store(reg(qm::current_inst_lo, stream), static_cast<uint32_t>(fault.instruction));
-        registers_.store(reg(qm::current_inst_hi, stream), static_cast<uint32_t>(fault.instruction >> 32));
+        registers_.store(reg(layout_.glbl_err_sts, stream),
+                         registers_.load(reg(layout_.glbl_err_sts, stream)) | fault.error_bit);
+        registers_.store(reg(layout_.current_inst_lo, stream), static_cast<uint32_t>(fault.instruction));
+        registers_.store(reg(layout_.current_inst_hi, stream), static_cast<uint32_t>(fault.instruction >> 32));
         errors_.queue(who, fault.what, place_.event);
     }
 }

@@ -5,9 +5,10 @@
 #include "chip/fabric.h"
 #include "chip/jobgate.h"
 #include "chip/packetengine.h"
+#include "chip/queuelayout.h"
 #include "chip/registerblock.h"
 #include "chip/registerfile.h"
-#include "chip/registers.h"
+#include "chip/resettable.h"
 #include "chip/worker.h"
 
 #include <atomic>
@@ -16,18 +17,18 @@
 namespace gaudiemu::chip {
 
 // One queue manager: four rings of buffer descriptors (include/common/qman_if.h struct hl_bd) in host memory or HBM.
-// The doorbell is a write to PQ_PI (gaudi2.c gaudi2_ring_doorbell()); the worker then runs each descriptor's command
-// buffer and, with completions enabled, tells the sync object that the descriptor names.
-class QueueManager final : public RegisterBlock {
+// The doorbell is a write to PQ_PI (gaudi2.c gaudi2_ring_doorbell(), gaudi.c gaudi_ring_doorbell()); the worker then
+// runs each descriptor's command buffer and, with completions enabled, tells the sync object that the descriptor names.
+class QueueManager final : public RegisterBlock, public Resettable {
 public:
-    QueueManager(const gaudi2::QueueManagerPlace &place, RegisterFile &registers, Fabric &fabric, PacketEngine &packets,
-                 ErrorReporter &errors, JobGate &gate, Worker &worker)
-        : place_(place), registers_(registers), fabric_(fabric), packets_(packets), errors_(errors), gate_(gate),
-          worker_(worker)
+    QueueManager(const QueueManagerPlace &place, const EngineLayout &layout, RegisterFile &registers, Fabric &fabric,
+                 PacketEngine &packets, ErrorReporter &errors, JobGate &gate, Worker &worker)
+        : place_(place), layout_(layout.queue), core_(layout.core), registers_(registers), fabric_(fabric),
+          packets_(packets), errors_(errors), gate_(gate), worker_(worker)
     {}
 
     // With its worker idle.
-    void reset();
+    void reset() override;
 
     [[nodiscard]] uint32_t read(uint32_t reg) override;
     void write(uint32_t reg, uint32_t value, Origin origin) override;
@@ -41,13 +42,15 @@ private:
 
     [[nodiscard]] uint32_t reg(uint32_t offset, unsigned stream = 0) const { return place_.page + offset + stream * 4; }
     [[nodiscard]] bool enabled(unsigned stream) const;
-    [[nodiscard]] Initiator initiator(uint32_t page, uint32_t asid, uint32_t bypass, bool trusted) const;
+    [[nodiscard]] Initiator part(unsigned stream, uint32_t mask) const;
     void work(unsigned stream, JobGate::Epoch epoch);
     [[nodiscard]] bool run(unsigned stream, const Descriptor &descriptor, JobGate::Epoch epoch);
     void complete(unsigned stream, const Descriptor &descriptor);
     void stop(unsigned stream, const PacketResult &fault, bool write);
 
-    const gaudi2::QueueManagerPlace place_;
+    const QueueManagerPlace place_;
+    const QueueLayout layout_;
+    const DmaCoreLayout core_;
     RegisterFile &registers_;
     Fabric &fabric_;
     PacketEngine &packets_;

@@ -1,19 +1,24 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "chip/registerfile.h"
-#include "chip/registers.h"
+#include "chip/units.h"
 
 #include <atomic>
 
 namespace gaudiemu::chip {
 
-using namespace gaudi2;
-
-std::expected<std::unique_ptr<RegisterFile>, std::string> RegisterFile::make()
+std::expected<std::unique_ptr<RegisterFile>, std::string> RegisterFile::make(const Layout &layout)
 {
-    auto memory = SharedMemory::make("gaudi-registers", cfg_bar_size);
+    auto memory = SharedMemory::make("gaudi-registers", layout.bar_size);
     if (!memory)
         return std::unexpected(memory.error());
-    return std::unique_ptr<RegisterFile>(new RegisterFile(std::move(*memory)));
+    std::optional<SharedMemory> sram;
+    if (layout.sram_bar_size) {
+        auto made = SharedMemory::make("gaudi-sram", layout.sram_bar_size);
+        if (!made)
+            return std::unexpected(made.error());
+        sram.emplace(std::move(*made));
+    }
+    return std::unique_ptr<RegisterFile>(new RegisterFile(layout, std::move(*memory), std::move(sram)));
 }
 
 uint32_t RegisterFile::load(uint32_t reg) const noexcept
@@ -31,21 +36,28 @@ std::byte *RegisterFile::at(uint64_t device_address, uint64_t size) const noexce
     const auto inside = [&](uint64_t base, uint64_t length) {
         return device_address >= base && size <= length && device_address - base <= length - size;
     };
-    if (inside(cfg_base, cfg_size))
-        return memory_.data() + cfg_in_bar + (device_address - cfg_base);
-    if (inside(sram_base, sram_size))
-        return memory_.data() + sram_in_bar + (device_address - sram_base);
+    if (inside(layout_.cfg_base, layout_.cfg_size))
+        return memory_.data() + layout_.cfg_in_bar + (device_address - layout_.cfg_base);
+    if (inside(layout_.sram_base, layout_.sram_size))
+        return sram_bar().data() + layout_.sram_in_bar + (device_address - layout_.sram_base);
     return nullptr;
 }
 
 void RegisterFile::clear_page(uint32_t reg) const
 {
-    memory_.clear(cfg_in_bar + reg / page_size * page_size, page_size);
+    memory_.clear(layout_.cfg_in_bar + reg / page_size * page_size, page_size);
+}
+
+void RegisterFile::clear() const
+{
+    memory_.clear(0, memory_.size());
+    if (sram_)
+        sram_->clear(0, sram_->size());
 }
 
 uint32_t *RegisterFile::word(uint32_t reg) const noexcept
 {
-    return reinterpret_cast<uint32_t *>(memory_.data() + cfg_in_bar + (reg & ~3u));
+    return reinterpret_cast<uint32_t *>(memory_.data() + layout_.cfg_in_bar + (reg & ~3u));
 }
 
 } // namespace gaudiemu::chip

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "chip/registerrouter.h"
-#include "chip/registers.h"
+#include "chip/units.h"
 
 namespace gaudiemu::chip {
-
-using namespace gaudi2;
 
 void RegisterRouter::trap(uint32_t page, RegisterBlock &block)
 {
@@ -48,6 +46,7 @@ bool RegisterRouter::plain(uint32_t reg, uint64_t size) const
 
 std::vector<Area> RegisterRouter::mapped_areas() const
 {
+    const uint64_t first = registers_.layout().cfg_in_bar;
     std::vector<Area> areas;
     uint64_t from = 0;
     const auto until = [&](uint64_t end) {
@@ -57,10 +56,10 @@ std::vector<Area> RegisterRouter::mapped_areas() const
     for (const auto &[page, entry] : pages_) {
         if (!entry.trapped)
             continue;
-        until(cfg_in_bar + page);
-        from = cfg_in_bar + page + page_size;
+        until(first + page);
+        from = first + page + page_size;
     }
-    until(cfg_bar_size);
+    until(registers_.layout().bar_size);
     return areas;
 }
 

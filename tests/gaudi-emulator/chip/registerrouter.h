@@ -27,7 +27,7 @@ public:
     // A range without a trapped page: what a DMA may touch.
     [[nodiscard]] bool plain(uint32_t reg, uint64_t size) const;
 
-    // BAR 0 but for the trapped pages.
+    // The registers' BAR but for the trapped pages.
     [[nodiscard]] std::vector<Area> mapped_areas() const;
 
 private:

@@ -10,8 +10,11 @@ constexpr unsigned tpcs_per_dcore = 6;
 
 QueueManagerPlace place(const char *kind, unsigned number, uint32_t page, unsigned event, unsigned core_event = 0)
 {
-    QueueManagerPlace out{
-        .page = page, .event = static_cast<uint16_t>(event), .core_event = static_cast<uint16_t>(core_event)};
+    QueueManagerPlace out{.page = page,
+                          .event = static_cast<uint16_t>(event),
+                          .core_event = static_cast<uint16_t>(core_event),
+                          .core_page = page + dma::from_qm,
+                          .user = kind[0] == 'P'};
     std::snprintf(out.name, sizeof out.name, "%s%u", kind, number);
     return out;
 }
@@ -38,13 +41,13 @@ std::array<QueueManagerPlace, queue_managers> make_places()
     return out;
 }
 
-std::array<Constant, idle_constants> make_constants()
+std::array<chip::IdleConstant, idle_constants> make_constants()
 {
     constexpr uint32_t tpc_idle = 0xea;       // gaudi2_masks.h TPC_IDLE_MASK
     constexpr uint32_t mme_idle = 0xc07ffe00; // gaudi2_masks.h MME_ARCH_IDLE_MASK
     constexpr uint32_t tpc_status_from_qm = 0x1d84;
     constexpr uint32_t mme_status_from_qm = 0x1000;
-    std::array<Constant, idle_constants> out{};
+    std::array<chip::IdleConstant, idle_constants> out{};
     size_t n = 0;
     for (const auto &qm : queue_manager_places()) {
         if (qm.name[0] == 'T')
@@ -63,7 +66,7 @@ const std::array<QueueManagerPlace, queue_managers> &queue_manager_places() noex
     return places;
 }
 
-const std::array<Constant, idle_constants> &idle_constant_registers() noexcept
+const std::array<chip::IdleConstant, idle_constants> &idle_constant_registers() noexcept
 {
     static const auto constants = make_constants();
     return constants;

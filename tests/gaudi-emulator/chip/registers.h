@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
+#include "chip/firmwarelayout.h"
+#include "chip/idleconstant.h"
+#include "chip/queuelayout.h"
+#include "chip/units.h"
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -9,10 +14,10 @@
 // cfg_base, as in the kernel's drivers/accel/habanalabs/include/gaudi2/asic_reg/*_regs.h (there: mm<NAME>).
 namespace gaudiemu::gaudi2 {
 
-inline constexpr uint64_t KiB = 1024;
-inline constexpr uint64_t MiB = 1024 * KiB;
-inline constexpr uint64_t GiB = 1024 * MiB;
-inline constexpr uint32_t page_size = 4096;
+using gaudiemu::GiB;
+using gaudiemu::KiB;
+using gaudiemu::MiB;
+using gaudiemu::page_size;
 
 // include/gaudi2/gaudi2.h; gaudi2.c gaudi2_pci_bars_map(), gaudi2_set_pci_memory_regions().
 inline constexpr uint64_t cfg_base = 0x1000007FF8000000;
@@ -35,25 +40,16 @@ inline constexpr uint64_t host_phys_end = 0x0100000000000000; // HOST_PHYS_BASE_
 inline constexpr uint32_t dcore_offset = 0x200000;
 inline constexpr unsigned dcores = 4;
 
-namespace psoc { // PSOC_GLOBAL_CONF; names of the scratch pads as in gaudi2_reg_map.h
+namespace psoc { // PSOC_GLOBAL_CONF
 inline constexpr uint32_t page = 0x4c4b000;
-inline constexpr uint32_t tpc_qm_irq = page + 0x10c;
-inline constexpr uint32_t mme_qm_irq = page + 0x110;
-inline constexpr uint32_t dma_qm_irq = page + 0x114;
-inline constexpr uint32_t rot_qm_irq = page + 0x118;
-inline constexpr uint32_t nic_qm_irq = page + 0x11c;
-inline constexpr uint32_t dma_core_irq = page + 0x120;
-inline constexpr uint32_t pi_update_irq = page + 0x124;
-inline constexpr uint32_t halt_irq = page + 0x128;
-inline constexpr uint32_t ints_irq = page + 0x12c;
-inline constexpr uint32_t engine_arc_irq = page + 0x13c;
-inline constexpr uint32_t dev_sts0 = page + 0x150;
-inline constexpr uint32_t dev_sts1 = page + 0x154;
-inline constexpr uint32_t cmd_status_to_host = page + 0x15c;
-inline constexpr uint32_t boot_err0 = page + 0x160;
-inline constexpr uint32_t boot_err1 = page + 0x164;
-inline constexpr uint32_t boot_status = page + 0x300;
-inline constexpr uint32_t kmd_msg_to_cpu = page + 0x304;
+inline constexpr uint32_t pi_update_irq = page + scratchpad::pi_update_irq;
+inline constexpr uint32_t halt_irq = page + scratchpad::halt_irq;
+inline constexpr uint32_t ints_irq = page + scratchpad::ints_irq;
+inline constexpr uint32_t dev_sts0 = page + scratchpad::dev_sts0;
+inline constexpr uint32_t cmd_status_to_host = page + scratchpad::cmd_status_to_host;
+inline constexpr uint32_t boot_err0 = page + scratchpad::boot_err0;
+inline constexpr uint32_t boot_status = page + scratchpad::boot_status;
+inline constexpr uint32_t kmd_msg_to_cpu = page + scratchpad::kmd_msg_to_cpu;
 } // namespace psoc
 
 namespace timestamp { // PSOC_TIMESTAMP
@@ -65,18 +61,15 @@ inline constexpr uint32_t value_hi = page + 0xc;
 namespace cpuif { // CPU_IF
 inline constexpr uint32_t page = 0x4cc1000;
 inline constexpr uint32_t hw_state = page + 0x174;
-inline constexpr uint32_t pf_pq_pi = page + 0x200;
-inline constexpr uint32_t pq_base_lo = page + 0x204;
-inline constexpr uint32_t pq_base_hi = page + 0x208;
-inline constexpr uint32_t pq_length = page + 0x20c;
-inline constexpr uint32_t cq_base_lo = page + 0x210;
-inline constexpr uint32_t cq_base_hi = page + 0x214;
-inline constexpr uint32_t cq_length = page + 0x218;
-inline constexpr uint32_t eq_base_lo = page + 0x220;
-inline constexpr uint32_t eq_base_hi = page + 0x224;
-inline constexpr uint32_t eq_length = page + 0x228;
-inline constexpr uint32_t eq_read = page + 0x22c;
-inline constexpr uint32_t queue_init = page + 0x230;
+inline constexpr uint32_t pf_pq_pi = page + cpuinterface::pf_pq_pi;
+inline constexpr uint32_t pq_base_lo = page + cpuinterface::pq_base_lo;
+inline constexpr uint32_t pq_base_hi = page + cpuinterface::pq_base_hi;
+inline constexpr uint32_t pq_length = page + cpuinterface::pq_length;
+inline constexpr uint32_t eq_base_lo = page + cpuinterface::eq_base_lo;
+inline constexpr uint32_t eq_base_hi = page + cpuinterface::eq_base_hi;
+inline constexpr uint32_t eq_length = page + cpuinterface::eq_length;
+inline constexpr uint32_t eq_read = page + cpuinterface::eq_read;
+inline constexpr uint32_t queue_init = page + cpuinterface::queue_init;
 } // namespace cpuif
 
 namespace stlb { // DCOREx_HMMUy_STLB and PMMU_HBW_STLB: offsets in the page
@@ -150,7 +143,6 @@ inline constexpr uint32_t pqc_cfg = 0x48c;
 inline constexpr uint32_t axuser_asid = 0xb80; // AXUSER_NONSECURED_HB_ASID
 inline constexpr uint32_t axuser_mmu_bp = 0xb84;
 inline constexpr uint32_t cgm_sts = 0xd84;
-inline constexpr unsigned streams = 4;
 } // namespace qm
 
 namespace dma { // every DMA core and KDMA: offsets in its page (PDMA0_CORE, ARC_FARM_KDMA)
@@ -191,24 +183,15 @@ inline constexpr uint16_t event_pmmu_page_fault = 768;
 inline constexpr uint16_t event_pdma0_core = 1267;
 inline constexpr uint16_t event_kdma_core = 1269;
 
-// A queue manager: gaudi2.c gaudi2_qm_blocks_bases[] and gaudi2_qman_async_event_id[], NICs left out (nic_ports_mask
-// is 0 in mainline: habanalabs_drv.c set_driver_behavior_per_device()).
-struct QueueManagerPlace {
-    char name[16];
-    uint32_t page;
-    uint16_t event;      // its error event
-    uint16_t core_event; // its DMA core's error event; 0: it has no DMA core
-};
+// gaudi2.c gaudi2_qm_blocks_bases[] and gaudi2_qman_async_event_id[], NICs left out (nic_ports_mask is 0 in mainline:
+// habanalabs_drv.c set_driver_behavior_per_device()).
+using chip::QueueManagerPlace;
 inline constexpr unsigned queue_managers = 41;
 [[nodiscard]] const std::array<QueueManagerPlace, queue_managers> &queue_manager_places() noexcept;
 
 // What a register holds while its engine is idle, in pages that the guest reaches without a trap: gaudi2.c
 // gaudi2_get_mme_idle_status(), gaudi2_is_tpc_engine_idle().
-struct Constant {
-    uint32_t reg;
-    uint32_t value;
-};
 inline constexpr unsigned idle_constants = 29;
-[[nodiscard]] const std::array<Constant, idle_constants> &idle_constant_registers() noexcept;
+[[nodiscard]] const std::array<chip::IdleConstant, idle_constants> &idle_constant_registers() noexcept;
 
 } // namespace gaudiemu::gaudi2

@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "chip/reset.h"
-#include "chip/registers.h"
 
 namespace gaudiemu::chip {
-
-using namespace gaudi2;
 
 void Reset::compute()
 {
     const std::lock_guard lock(mutex_);
     end_jobs();
     reset_engines();
-    restore_constants();
     parts_.bus.open();
 }
 
@@ -23,13 +19,11 @@ void Reset::hard()
     const std::lock_guard lock(mutex_);
     end_jobs();
     parts_.interrupts.set_virtual_doorbell(0);
-    parts_.events.reset();
-    parts_.cpucp.reset();
-    parts_.mmu.reset();
+    for (Resettable *const block : parts_.keepers)
+        block->reset();
     parts_.registers.clear();
     parts_.hbm.clear();
     reset_engines();
-    restore_constants();
     parts_.bus.open();
     parts_.boot.reset();
 }
@@ -38,21 +32,15 @@ void Reset::end_jobs()
 {
     parts_.gate.next();
     parts_.bus.close();
-    for (Worker *const worker : parts_.engines)
+    for (Worker *const worker : parts_.workers)
         worker->wait_idle();
 }
 
 void Reset::reset_engines()
 {
-    for (const auto &queue : parts_.queues)
-        queue->reset();
-    parts_.kdma.reset();
-    parts_.sync.reset();
-}
-
-void Reset::restore_constants()
-{
-    for (const auto &[reg, value] : idle_constant_registers())
+    for (Resettable *const block : parts_.engines)
+        block->reset();
+    for (const auto &[reg, value] : parts_.constants)
         parts_.registers.store(reg, value);
 }
 

@@ -2,28 +2,26 @@
 #pragma once
 
 #include "chip/bootfirmware.h"
-#include "chip/cpucp.h"
-#include "chip/eventqueue.h"
 #include "chip/hbm.h"
 #include "chip/hostbus.h"
+#include "chip/idleconstant.h"
 #include "chip/interrupts.h"
 #include "chip/jobgate.h"
-#include "chip/kdma.h"
-#include "chip/mmu.h"
-#include "chip/queuemanager.h"
 #include "chip/registerfile.h"
-#include "chip/syncmanager.h"
+#include "chip/resettable.h"
 #include "chip/worker.h"
 
-#include <memory>
+#include <cstdint>
 #include <mutex>
+#include <span>
+#include <utility>
 #include <vector>
 
 namespace gaudiemu::chip {
 
 // The two resets. Both first end every job in flight.
 //
-// Compute reset (CPU-CP packet SOFT_RESET, after each close of the device: gaudi2.c gaudi2_execute_soft_reset()):
+// Compute reset (CPU-CP packet SOFT_RESET, after each close of a Gaudi2: gaudi2.c gaudi2_execute_soft_reset()):
 // engines, queues and sync managers; the firmware, the MMUs' tables and HBM stay, as gaudi2_hw_fini() expects by the
 // capabilities that it keeps. Hard reset: all, HBM included, back to preboot.
 class Reset {
@@ -34,14 +32,11 @@ public:
         HostBus &bus;
         JobGate &gate;
         Interrupts &interrupts;
-        Mmu &mmu;
-        SyncManager &sync;
-        EventQueue &events;
-        Kdma &kdma;
-        CpuCp &cpucp;
         BootFirmware &boot;
-        std::vector<std::unique_ptr<QueueManager>> &queues;
-        std::vector<Worker *> engines; // all workers but the CPU's
+        std::vector<Resettable *> keepers; // what survives a compute reset, but for `boot`
+        std::vector<Resettable *> engines;
+        std::span<const IdleConstant> constants;
+        std::vector<Worker *> workers; // all but the CPU's
         Worker &cpu;
     };
 
@@ -54,7 +49,6 @@ public:
 private:
     void end_jobs();
     void reset_engines();
-    void restore_constants();
 
     Parts parts_;
     std::mutex mutex_; // one at a time

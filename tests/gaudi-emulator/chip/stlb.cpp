@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "chip/stlb.h"
-#include "chip/registers.h"
+
+#include <algorithm>
 
 namespace gaudiemu::chip {
-
-using namespace gaudi2;
 
 std::optional<uint64_t> Stlb::hop0(unsigned asid) const
 {
@@ -26,26 +25,22 @@ uint32_t Stlb::read(uint32_t reg)
 
 void Stlb::write(uint32_t reg, uint32_t value, Origin)
 {
-    switch (reg - page_) {
-    case stlb::busy: {
-        // gaudi2.c gaudi2_mmu_update_asid_hop0_addr(): bit 31 commits the address, then must read back clear.
-        const uint64_t address = static_cast<uint64_t>(registers_.load(page_ + stlb::hop0_pa43_12)) << 12 |
-                                 static_cast<uint64_t>(registers_.load(page_ + stlb::hop0_pa63_44)) << 44;
+    const uint32_t offset = reg - page_;
+    if (offset == layout_.busy) {
+        // gaudi2.c gaudi2_mmu_update_asid_hop0_addr(), gaudi.c gaudi_mmu_update_asid_hop0_addr(): bit 31 commits the
+        // address, then must read back clear.
+        const uint64_t address = static_cast<uint64_t>(registers_.load(page_ + layout_.hop0_low)) << 12 |
+                                 static_cast<uint64_t>(registers_.load(page_ + layout_.hop0_high)) << 44;
         const std::lock_guard lock(mutex_);
         if (value & 0x80000000u)
-            hop0_[registers_.load(page_ + stlb::asid)] = address;
+            hop0_[registers_.load(page_ + layout_.asid)] = address;
         registers_.store(reg, value & 0x7fffffffu);
-        return;
-    }
-    case stlb::inv_all_start: // gaudi2.c gaudi2_mmu_init_common(), gaudi2_mmu_invalidate_cache_status_poll(): until 0
-    case stlb::range_inv:
-    case stlb::sram_init:
+    } else if (std::ranges::contains(layout_.done_at_once, offset)) {
         registers_.store(reg, 0);
-        return;
-    case stlb::mem_cache_inv: // gaudi2_mmu_invalidate_cache_status_poll(): until the status is 1, which it then clears
-        registers_.store(page_ + stlb::mem_cache_inv_status, value & 1);
-        return;
-    default:
+    } else if (offset == layout_.mem_cache_inv) {
+        // gaudi2.c gaudi2_mmu_invalidate_cache_status_poll(): until the status is 1, which it then clears.
+        registers_.store(page_ + layout_.mem_cache_inv_status, value & 1);
+    } else {
         registers_.store(reg, value);
     }
 }

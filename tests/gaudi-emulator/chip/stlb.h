@@ -8,6 +8,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <vector>
 
 namespace gaudiemu::chip {
 
@@ -15,7 +16,20 @@ namespace gaudiemu::chip {
 // are made anew each time, so every invalidation is done as soon as it is asked for.
 class Stlb final : public RegisterBlock {
 public:
-    Stlb(RegisterFile &registers, uint32_t page) : registers_(registers), page_(page) {}
+    // Offsets in the page; what is not in the list is plain.
+    struct Layout {
+        std::vector<uint32_t> done_at_once; // read back 0, whatever is written
+        uint32_t busy;
+        uint32_t asid;
+        uint32_t hop0_low;  // bits 43:12 of the table's address
+        uint32_t hop0_high; // and the rest
+        uint32_t mem_cache_inv;
+        uint32_t mem_cache_inv_status;
+    };
+
+    Stlb(RegisterFile &registers, uint32_t page, const Layout &layout)
+        : registers_(registers), page_(page), layout_(layout)
+    {}
 
     [[nodiscard]] std::optional<uint64_t> hop0(unsigned asid) const;
     void reset();
@@ -26,6 +40,7 @@ public:
 private:
     RegisterFile &registers_;
     const uint32_t page_;
+    const Layout layout_;
     mutable std::mutex mutex_;
     std::map<unsigned, uint64_t> hop0_;
 };

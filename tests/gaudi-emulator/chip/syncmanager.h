@@ -5,6 +5,7 @@
 #include "chip/journal.h"
 #include "chip/registerblock.h"
 #include "chip/registerfile.h"
+#include "chip/resettable.h"
 
 #include <cstdint>
 #include <deque>
@@ -18,13 +19,13 @@ namespace gaudiemu::chip {
 //
 // Its registers are plain memory to the guest's CPU, which sets sync objects and arms monitors only before it sends
 // work (gaudi2_pre_schedule_cs()): monitors are looked at when an engine writes a sync object or arms a monitor.
-class SyncManager final : public RegisterBlock {
+class SyncManager final : public RegisterBlock, public Resettable {
 public:
     SyncManager(RegisterFile &registers, Journal &journal) : registers_(registers), journal_(journal) {}
 
     // Where messages go; before the first write.
     void connect(Fabric &fabric) { fabric_ = &fabric; }
-    void reset();
+    void reset() override;
 
     [[nodiscard]] uint32_t read(uint32_t reg) override { return registers_.load(reg); }
     void write(uint32_t reg, uint32_t value, Origin origin) override;

@@ -63,4 +63,23 @@ void Worker::run()
     }
 }
 
+bool settle(std::span<Worker *const> workers, std::chrono::seconds bound)
+{
+    const auto end = std::chrono::steady_clock::now() + bound;
+    const auto round = [&] {
+        std::optional<uint64_t> jobs = 0;
+        for (Worker *const worker : workers) {
+            const auto posted = worker->idle_by(end);
+            jobs = jobs && posted ? std::optional(*jobs + *posted) : std::nullopt;
+        }
+        return jobs;
+    };
+    // Idle twice with nothing posted between: all were idle at once when the second round began.
+    auto before = round();
+    for (auto after = round(); before && after; before = after, after = round())
+        if (before == after)
+            return true;
+    return false;
+}
+
 } // namespace gaudiemu::chip

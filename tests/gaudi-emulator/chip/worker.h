@@ -8,6 +8,7 @@
 #include <functional>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <thread>
 
 namespace gaudiemu::chip {
@@ -39,5 +40,9 @@ private:
     bool ending_ = false;
     std::thread thread_; // last: it starts with the rest in place
 };
+
+// Until none of the workers has anything left, and nothing that a job of one has posted to another; false if that takes
+// longer.
+[[nodiscard]] bool settle(std::span<Worker *const> workers, std::chrono::seconds bound);
 
 } // namespace gaudiemu::chip

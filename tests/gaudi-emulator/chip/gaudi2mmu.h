@@ -3,42 +3,32 @@
 
 #include "chip/hbm.h"
 #include "chip/hostbus.h"
+#include "chip/pagefault.h"
 #include "chip/registerrouter.h"
+#include "chip/resettable.h"
 #include "chip/stlb.h"
 
 #include <cstdint>
 #include <expected>
 #include <memory>
-#include <string>
+#include <mutex>
 #include <vector>
 
 namespace gaudiemu::chip {
 
-// Which of the two kinds of MMU.
-enum class MmuKind : uint8_t { Pmmu, Hmmu };
-
-struct PageFault {
-    MmuKind mmu = MmuKind::Pmmu;
-    uint64_t captured = 0; // what the MMU's capture registers say: for the HMMU the scrambled address
-    std::string reason;
-};
-
-// Where a virtual address leads: a bus address (PMMU) or a raw HBM address (HMMU), good for `run` bytes.
-struct Translation {
-    uint64_t address = 0;
-    uint64_t run = 0;
-};
-
 // Both kinds of MMU. The PMMU maps host memory: 6 hops, tables in host memory (common/mmu/mmu_v2_hr.c). The 16 HMMUs
 // map HBM and are always programmed alike, so one walk stands for all: 4 hops, tables in HBM, virtual and physical
 // addresses scrambled (common/mmu/mmu_v2.c). gaudi2.c gaudi2_set_fixed_properties() has the shifts and sizes.
-class Mmu {
+class Gaudi2Mmu final : public PageFaultCapture, public Resettable {
 public:
-    Mmu(HostBus &bus, const Hbm &hbm, RegisterFile &registers, RegisterRouter &router);
+    Gaudi2Mmu(HostBus &bus, const Hbm &hbm, RegisterFile &registers, RegisterRouter &router);
 
+    // To a bus address.
     [[nodiscard]] std::expected<Translation, PageFault> translate_host(uint64_t va, unsigned asid);
+    // To a raw HBM address. What is captured of a fault is the scrambled one.
     [[nodiscard]] std::expected<Translation, PageFault> translate_hbm(uint64_t va, unsigned asid);
-    void reset();
+    [[nodiscard]] uint16_t capture(const PageFault &fault) override;
+    void reset() override;
 
 private:
     [[nodiscard]] Stlb &pmmu() { return *stlbs_.front(); }
@@ -46,7 +36,9 @@ private:
 
     HostBus &bus_;
     const Hbm &hbm_;
+    RegisterFile &registers_;
     std::vector<std::unique_ptr<Stlb>> stlbs_; // the PMMU's, then the HMMUs'
+    std::mutex capturing_;
 };
 
 } // namespace gaudiemu::chip
