@@ -65,6 +65,25 @@ std::expected<std::unique_ptr<ImportProbe>, ImportAttempt> DrmImportProbe::open(
 
 ImportAttempt DrmImportProbe::offer(std::span<const ImportFrame> planes)
 {
+    return import(planes, [](const DrmNode::Framebuffer &, uint32_t) {});
+}
+
+std::optional<ImportUse> DrmImportProbe::use(std::span<const ImportFrame> planes, std::chrono::milliseconds)
+{
+    if (!display_)
+        return std::nullopt;
+    std::optional<int> result; // of the first framebuffer that was shown, or of the last that was not
+    ImportAttempt attempt = import(planes, [&](const DrmNode::Framebuffer &made, uint32_t id) {
+        if (result != 0)
+            result = node_->show(made, id);
+    });
+    if (result)
+        attempt = {.step = ImportStep::Show, .sys_errno = -*result};
+    return ImportUse{.attempt = std::move(attempt)};
+}
+
+ImportAttempt DrmImportProbe::import(std::span<const ImportFrame> planes, const WithFramebuffer &with)
+{
     uint32_t handle = 0;
     if (const int error = node_->import(planes[0].fd.get(), handle); error < 0)
         return {.step = ImportStep::Import,
@@ -73,12 +92,12 @@ ImportAttempt DrmImportProbe::offer(std::span<const ImportFrame> planes)
                 .gone = !node_->version().has_value()};
     ImportAttempt attempt{.step = ImportStep::Import};
     if (display_)
-        attempt = make_framebuffers(handle);
+        attempt = make_framebuffers(handle, with);
     node_->close_handle(handle);
     return attempt;
 }
 
-ImportAttempt DrmImportProbe::make_framebuffers(uint32_t handle)
+ImportAttempt DrmImportProbe::make_framebuffers(uint32_t handle, const WithFramebuffer &with)
 {
     ImportAttempt attempt{.step = ImportStep::Framebuffer, .no_format = true};
     int first_error = 0;
@@ -92,6 +111,7 @@ ImportAttempt DrmImportProbe::make_framebuffers(uint32_t handle)
             first_error = first_error ? first_error : -error;
             continue;
         }
+        with(wanted, id);
         node_->remove_framebuffer(id);
         attempt.formats.emplace_back(pixel_format_info(static_cast<PixelFormat>(i)).name);
     }

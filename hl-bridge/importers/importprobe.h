@@ -7,9 +7,11 @@
 #include "importers/verdict.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <expected>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -31,8 +33,14 @@ struct ImportFormat {
     return std::max(round_to_export_page(plane_bytes), 2 * export_page);
 }
 
-// One importer, open for probing. It never streams, never sets a format, a control or a mode, and leaves the node as it
-// was: whatever an offer makes, the offer removes. Not thread safe.
+// What came of a frame that the driver was let use.
+struct ImportUse {
+    ImportAttempt attempt;
+    std::vector<uint32_t> filled; // a camera: the bytes of each plane that it says it has written
+};
+
+// One importer, open for probing. offer() never streams, never sets a format, a control or a mode. Whatever an offer or
+// a use makes, it removes, and leaves the node as it was. Not thread safe.
 class ImportProbe {
 public:
     virtual ~ImportProbe() = default;
@@ -44,6 +52,11 @@ public:
     [[nodiscard]] virtual const ImportFormat &format() const noexcept = 0;
     // Offers one frame: as many dma-bufs as format() has planes, each of at least offered_bytes().
     [[nodiscard]] virtual ImportAttempt offer(std::span<const ImportFrame> planes) = 0;
+    // Offers one frame and lets the driver work with it once: a camera fills it, an output sends it, a display shows it
+    // for a moment. Empty for an importer that does nothing with one frame alone (memory to memory, a render node).
+    // Waits at most `patience` for the driver.
+    [[nodiscard]] virtual std::optional<ImportUse> use(std::span<const ImportFrame> planes,
+                                                       std::chrono::milliseconds patience) = 0;
 };
 
 } // namespace hl

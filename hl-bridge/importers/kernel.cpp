@@ -2,6 +2,7 @@
 #include "importers/kernel.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -12,6 +13,7 @@
 #include <cerrno>
 #include <filesystem>
 #include <format>
+#include <span>
 #include <string_view>
 #include <utility>
 
@@ -96,7 +98,92 @@ public:
 
     void remove_framebuffer(uint32_t id) override { (void)drmModeRmFB(fd_.get(), id); }
 
+    int show(const Framebuffer &made, uint32_t id) override
+    {
+        if (drmSetMaster(fd_.get()) != 0)
+            return -errno;
+        const int result = show_as_master(made, id);
+        (void)drmDropMaster(fd_.get());
+        return result;
+    }
+
 private:
+    struct Display {
+        uint32_t crtc = 0, connector = 0;
+        drmModeModeInfo mode{};
+    };
+
+    int show_as_master(const Framebuffer &made, uint32_t id)
+    {
+        auto display = display_of(made.width, made.height);
+        if (!display)
+            return -ENOENT;
+        const DrmPtr<drmModeCrtc, drmModeFreeCrtc> before(drmModeGetCrtc(fd_.get(), display->crtc));
+        if (!before)
+            return -errno;
+        std::vector<uint32_t> connectors = connectors_of(display->crtc);
+        // Legacy calls return once the picture is on its way out (drm_atomic_helper.c drm_atomic_helper_commit_tail).
+        if (drmModeSetCrtc(fd_.get(), display->crtc, id, 0, 0, &display->connector, 1, &display->mode) != 0)
+            return -errno;
+        if (before->mode_valid && before->buffer_id)
+            (void)drmModeSetCrtc(fd_.get(), display->crtc, before->buffer_id, before->x, before->y, connectors.data(),
+                                 static_cast<int>(connectors.size()), &before->mode);
+        else
+            (void)drmModeSetCrtc(fd_.get(), display->crtc, 0, 0, 0, nullptr, 0, nullptr);
+        return 0;
+    }
+
+    std::optional<Display> display_of(uint32_t width, uint32_t height)
+    {
+        const DrmPtr<drmModeRes, drmModeFreeResources> all(drmModeGetResources(fd_.get()));
+        for (int i = 0; all && i < all->count_connectors; ++i) {
+            const DrmPtr<drmModeConnector, drmModeFreeConnector> connector(
+                drmModeGetConnector(fd_.get(), all->connectors[i]));
+            if (!connector || connector->connection != DRM_MODE_CONNECTED)
+                continue;
+            const std::span modes(connector->modes, static_cast<size_t>(connector->count_modes));
+            const auto mode = std::ranges::find_if(
+                modes, [&](const drmModeModeInfo &one) { return one.hdisplay == width && one.vdisplay == height; });
+            const uint32_t crtc = crtc_of(*all, *connector);
+            if (mode != modes.end() && crtc)
+                return Display{.crtc = crtc, .connector = connector->connector_id, .mode = *mode};
+        }
+        return std::nullopt;
+    }
+
+    // Those that show its picture now.
+    std::vector<uint32_t> connectors_of(uint32_t crtc)
+    {
+        std::vector<uint32_t> out;
+        const DrmPtr<drmModeRes, drmModeFreeResources> all(drmModeGetResources(fd_.get()));
+        for (int i = 0; all && i < all->count_connectors; ++i) {
+            const DrmPtr<drmModeConnector, drmModeFreeConnector> connector(
+                drmModeGetConnectorCurrent(fd_.get(), all->connectors[i]));
+            const DrmPtr<drmModeEncoder, drmModeFreeEncoder> encoder(
+                connector ? drmModeGetEncoder(fd_.get(), connector->encoder_id) : nullptr);
+            if (encoder && encoder->crtc_id == crtc)
+                out.push_back(connector->connector_id);
+        }
+        return out;
+    }
+
+    // The one that the connector has, else the first that it can have; 0: none.
+    uint32_t crtc_of(const drmModeRes &all, const drmModeConnector &connector)
+    {
+        uint32_t possible = 0;
+        for (int i = 0; i < connector.count_encoders; ++i) {
+            const DrmPtr<drmModeEncoder, drmModeFreeEncoder> encoder(
+                drmModeGetEncoder(fd_.get(), connector.encoders[i]));
+            if (encoder && encoder->encoder_id == connector.encoder_id && encoder->crtc_id)
+                return encoder->crtc_id;
+            possible |= encoder ? encoder->possible_crtcs : 0;
+        }
+        for (int i = 0; i < all.count_crtcs; ++i)
+            if (possible & (1u << i))
+                return all.crtcs[i];
+        return 0;
+    }
+
     bool cursor(uint32_t plane)
     {
         const DrmPtr<drmModeObjectProperties, drmModeFreeObjectProperties> all(
@@ -146,6 +233,21 @@ public:
         for (;;) {
             if (::syscall(SYS_ioctl, fd, request, argument) == 0)
                 return 0;
+            if (errno != EINTR)
+                return -errno;
+        }
+    }
+
+    int wait(int fd, short events, std::chrono::milliseconds patience) override
+    {
+        pollfd waiting{.fd = fd, .events = events, .revents = 0};
+        for (const auto end = std::chrono::steady_clock::now() + patience;;) {
+            const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+            const int ready = ::poll(&waiting, 1, static_cast<int>(std::max(left.count(), std::int64_t{0})));
+            if (ready > 0)
+                return waiting.revents & events ? 0 : -EIO;
+            if (ready == 0)
+                return -ETIMEDOUT;
             if (errno != EINTR)
                 return -errno;
         }

@@ -3,6 +3,7 @@
 
 #include "core/uniquefd.h"
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -35,6 +36,9 @@ public:
     // All planes in one memory.
     [[nodiscard]] virtual int add_framebuffer(const Framebuffer &wanted, uint32_t handle, uint32_t &id) = 0;
     virtual void remove_framebuffer(uint32_t id) = 0;
+    // Shows a framebuffer on the first connected display that has a mode of its size, until the driver says it does,
+    // and brings back what was shown before. -ENOENT: no such display; -EACCES, -EBUSY: somebody else is the master.
+    [[nodiscard]] virtual int show(const Framebuffer &made, uint32_t id) = 0;
 };
 
 // What the import probes ask of the kernel, so that a test can play one that answers as it likes. Thread safe.
@@ -53,6 +57,9 @@ public:
     [[nodiscard]] virtual UniqueFd open_video(const std::string &node, int &error) = 0;
     // One V4L2 ioctl: 0 or -errno; retries EINTR.
     [[nodiscard]] virtual int ioctl(int fd, unsigned long request, void *argument) = 0;
+
+    // Waits for `events` of poll(2) on a V4L2 node: 0, -ETIMEDOUT, or -EIO where the queue has failed.
+    [[nodiscard]] virtual int wait(int fd, short events, std::chrono::milliseconds patience) = 0;
 
     // Opens a DRM node and does not stay its master. Null, and `error` set, where that fails.
     [[nodiscard]] virtual std::unique_ptr<DrmNode> open_drm(const std::string &node, int &error) = 0;

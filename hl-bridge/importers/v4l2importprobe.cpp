@@ -2,6 +2,7 @@
 #include "importers/v4l2importprobe.h"
 
 #include <linux/videodev2.h>
+#include <poll.h>
 
 #include <algorithm>
 #include <array>
@@ -41,20 +42,40 @@ public:
         wanted.memory = V4L2_MEMORY_DMABUF;
         const int result = kernel_.ioctl(fd_, VIDIOC_REQBUFS, &wanted);
         held_ = result == 0 && count > 0;
+        count_ = wanted.count;
         return result;
     }
+    // As many as the driver makes of it, which may be more.
+    [[nodiscard]] uint32_t count() const noexcept { return count_; }
 
 private:
     Kernel &kernel_;
     int fd_;
     uint32_t queue_;
+    uint32_t count_ = 0;
     bool held_ = false;
+};
+
+// A queue that streams, until this goes.
+class Streaming {
+public:
+    Streaming(Kernel &kernel, int fd, uint32_t queue) : kernel_(kernel), fd_(fd), queue_(static_cast<int>(queue)) {}
+    Streaming(const Streaming &) = delete;
+    Streaming &operator=(const Streaming &) = delete;
+    ~Streaming() { (void)kernel_.ioctl(fd_, VIDIOC_STREAMOFF, &queue_); }
+
+    [[nodiscard]] int start() { return kernel_.ioctl(fd_, VIDIOC_STREAMON, &queue_); }
+
+private:
+    Kernel &kernel_;
+    int fd_;
+    int queue_;
 };
 
 } // namespace
 
-V4l2ImportProbe::V4l2ImportProbe(Kernel &kernel, UniqueFd fd, uint32_t queue)
-    : kernel_(kernel), fd_(std::move(fd)), queue_(queue)
+V4l2ImportProbe::V4l2ImportProbe(Kernel &kernel, UniqueFd fd, const Importer &importer)
+    : kernel_(kernel), fd_(std::move(fd)), kind_(importer.kind), queue_(importer.queue)
 {}
 
 std::expected<std::unique_ptr<ImportProbe>, ImportAttempt> V4l2ImportProbe::open(Kernel &kernel,
@@ -66,7 +87,7 @@ std::expected<std::unique_ptr<ImportProbe>, ImportAttempt> V4l2ImportProbe::open
         return std::unexpected(ImportAttempt{.step = ImportStep::Format,
                                              .sys_errno = error,
                                              .gone = error == ENODEV || error == ENXIO || error == ENOENT});
-    std::unique_ptr<V4l2ImportProbe> probe(new V4l2ImportProbe(kernel, std::move(fd), importer.queue));
+    std::unique_ptr<V4l2ImportProbe> probe(new V4l2ImportProbe(kernel, std::move(fd), importer));
     if (const int failed = probe->read_format(); failed < 0)
         return std::unexpected(probe->failed(ImportStep::Format, -failed));
     return probe;
@@ -102,23 +123,69 @@ ImportAttempt V4l2ImportProbe::failed(ImportStep step, int error)
     return {.step = step, .sys_errno = error, .gone = kernel_.ioctl(fd_.get(), VIDIOC_QUERYCAP, &ignored) < 0};
 }
 
+ImportAttempt V4l2ImportProbe::refused(std::span<const ImportFrame> planes, int error)
+{
+    ImportAttempt attempt = failed(ImportStep::Queue, error);
+    attempt.dmabuf = std::ranges::all_of(planes, &ImportFrame::dmabuf);
+    return attempt;
+}
+
 ImportAttempt V4l2ImportProbe::offer(std::span<const ImportFrame> planes)
 {
     RequestedBuffers buffers(kernel_, fd_.get(), queue_);
     if (const int error = buffers.request(1); error < 0)
         return failed(ImportStep::Request, -error);
-    if (const int error = queue_frame(planes); error < 0) {
-        ImportAttempt attempt = failed(ImportStep::Queue, -error);
-        attempt.dmabuf = std::ranges::all_of(planes, &ImportFrame::dmabuf);
-        return attempt;
-    }
+    if (const int error = queue_frame(planes, 0); error < 0)
+        return refused(planes, -error);
     return {.step = ImportStep::Queue};
 }
 
-int V4l2ImportProbe::queue_frame(std::span<const ImportFrame> planes)
+std::optional<ImportUse> V4l2ImportProbe::use(std::span<const ImportFrame> planes, std::chrono::milliseconds patience)
+{
+    if (kind_ == ImporterKind::M2mOutput || kind_ == ImporterKind::M2mCapture)
+        return std::nullopt;
+    constexpr uint32_t enough = 3; // more than drivers hold back while they wait for the next
+    RequestedBuffers buffers(kernel_, fd_.get(), queue_);
+    if (const int error = buffers.request(enough); error < 0)
+        return ImportUse{.attempt = failed(ImportStep::Request, -error)};
+    for (uint32_t i = 0; i < buffers.count(); ++i)
+        if (const int error = queue_frame(planes, i); error < 0)
+            return ImportUse{.attempt = refused(planes, -error)};
+    Streaming streaming(kernel_, fd_.get(), queue_);
+    if (const int error = streaming.start(); error < 0)
+        return ImportUse{.attempt = failed(ImportStep::Stream, -error)};
+    return dequeue(patience);
+}
+
+ImportUse V4l2ImportProbe::dequeue(std::chrono::milliseconds patience)
+{
+    const short event = V4L2_TYPE_IS_OUTPUT(queue_) ? POLLOUT : POLLIN;
+    if (const int error = kernel_.wait(fd_.get(), event, patience); error < 0)
+        return {.attempt = failed(ImportStep::Dequeue, -error)};
+    std::array<v4l2_plane, VIDEO_MAX_PLANES> parts{};
+    v4l2_buffer buffer{};
+    buffer.type = queue_;
+    buffer.memory = V4L2_MEMORY_DMABUF;
+    const bool planar = V4L2_TYPE_IS_MULTIPLANAR(queue_);
+    if (planar) {
+        buffer.m.planes = parts.data();
+        buffer.length = static_cast<uint32_t>(format_.plane_bytes.size());
+    }
+    if (const int error = kernel_.ioctl(fd_.get(), VIDIOC_DQBUF, &buffer); error < 0)
+        return {.attempt = failed(ImportStep::Dequeue, -error)};
+    if (buffer.flags & V4L2_BUF_FLAG_ERROR)
+        return {.attempt = failed(ImportStep::Dequeue, EIO)};
+    ImportUse out{.attempt = {.step = ImportStep::Dequeue}};
+    for (size_t i = 0; event == POLLIN && i < format_.plane_bytes.size(); ++i)
+        out.filled.push_back(std::min(planar ? parts[i].bytesused : buffer.bytesused, format_.plane_bytes[i]));
+    return out;
+}
+
+int V4l2ImportProbe::queue_frame(std::span<const ImportFrame> planes, uint32_t index)
 {
     std::array<v4l2_plane, VIDEO_MAX_PLANES> parts{};
     v4l2_buffer buffer{};
+    buffer.index = index;
     buffer.type = queue_;
     buffer.memory = V4L2_MEMORY_DMABUF;
     // An output frame of an alternating format has to be one of the two fields (videobuf2-v4l2.c

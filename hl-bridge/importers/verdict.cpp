@@ -122,6 +122,10 @@ Finding judge_failure(ImportMemory memory, const ImportAttempt &attempt, const I
         return attempt.dmabuf ? judge_drm_import(memory, err, attempts) : no(ImportCause::NotADmabuf);
     case ImportStep::Framebuffer:
         return no(memory == ImportMemory::Device && imported(pages) ? ImportCause::NoPeerToPeer : ImportCause::Format);
+    case ImportStep::Stream:
+    case ImportStep::Dequeue:
+    case ImportStep::Show:
+        break; // an offer does not go so far
     }
     std::unreachable();
 }
@@ -290,8 +294,9 @@ std::string_view import_memory_name(ImportMemory memory) noexcept
 
 std::string_view import_step_name(ImportStep step) noexcept
 {
-    constexpr std::array<std::string_view, 6> names{"make frame",  "VIDIOC_G_FMT",       "VIDIOC_REQBUFS",
-                                                    "VIDIOC_QBUF", "PRIME_FD_TO_HANDLE", "ADDFB2"};
+    constexpr std::array<std::string_view, 9> names{"make frame",      "VIDIOC_G_FMT",       "VIDIOC_REQBUFS",
+                                                    "VIDIOC_QBUF",     "PRIME_FD_TO_HANDLE", "ADDFB2",
+                                                    "VIDIOC_STREAMON", "VIDIOC_DQBUF",       "SETCRTC"};
     return names[static_cast<size_t>(step)];
 }
 
@@ -311,7 +316,7 @@ std::string_view import_cause_name(ImportCause cause) noexcept
 
 std::string_view import_proof_name(ImportProof proof) noexcept
 {
-    constexpr std::array<std::string_view, 4> names{"none", "map", "framebuffer", "import"};
+    constexpr std::array<std::string_view, 5> names{"none", "map", "framebuffer", "import", "use"};
     return names[static_cast<size_t>(proof)];
 }
 

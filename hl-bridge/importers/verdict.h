@@ -38,6 +38,9 @@ enum class ImportStep : uint8_t {
     Queue,       // VIDIOC_QBUF: attaches and maps
     Import,      // DRM_IOCTL_PRIME_FD_TO_HANDLE: attaches, and maps in some drivers
     Framebuffer, // DRM_IOCTL_MODE_ADDFB2
+    Stream,      // VIDIOC_STREAMON; this and what follows: ImportProbe::use() only
+    Dequeue,     // VIDIOC_DQBUF
+    Show,        // DRM_IOCTL_MODE_SETCRTC
 };
 [[nodiscard]] std::string_view import_step_name(ImportStep step) noexcept;
 
@@ -88,6 +91,7 @@ enum class ImportProof : uint8_t {
     Map,         // the driver mapped it
     Framebuffer, // DRM made a framebuffer of it
     Import,      // DRM imported it; the node has no planes that could show it
+    Use,         // the driver filled, read or showed it
 };
 [[nodiscard]] std::string_view import_proof_name(ImportProof proof) noexcept;
 

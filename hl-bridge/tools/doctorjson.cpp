@@ -42,13 +42,29 @@ Json json_of(const ImportVerdict &verdict)
             {"remedy", verdict.remedy}};
 }
 
-Json json_of(const ImportFinding &finding)
+Json json_of(ImportMemory memory, const ImportTrial &trial, const ImportVerdict &said)
+{
+    return {{"outcome", trial_outcome_name(trial.outcome)},
+            {"contradicts", contradicts(memory, said, trial)},
+            {"operation", import_step_name(trial.step)},
+            {"errno", errno_name(trial.sys_errno)},
+            {"bytes", trial.bytes},
+            {"text", trial.text}};
+}
+
+// `trials` may be null.
+Json json_of(const ImportFinding &finding, const ImportTrials *trials)
 {
     const Importer &importer = finding.importer;
     Json memory = Json::object();
-    for (const ImportMemory kind : all_import_memories)
-        if (const auto &verdict = finding.of(kind))
-            memory[std::string(import_memory_name(kind))] = json_of(*verdict);
+    for (const ImportMemory kind : all_import_memories) {
+        const auto &verdict = finding.of(kind);
+        if (!verdict)
+            continue;
+        Json &entry = memory[std::string(import_memory_name(kind))] = json_of(*verdict);
+        if (trials)
+            entry["self_test"] = json_of(kind, *(*trials)[static_cast<size_t>(kind)], *verdict);
+    }
     return {{"node", importer.node},
             {"kind", importer_kind_name(importer.kind)},
             {"driver", importer.driver},
@@ -123,8 +139,8 @@ std::string DoctorReport::json() const
         chips.push_back(json_of(place));
     all["device"] = device ? json_of(*device) : Json{{"error", json_of(device.error())}};
     Json &importers = all["importers"] = Json::array();
-    for (const ImportFinding &finding : findings)
-        importers.push_back(json_of(finding));
+    for (size_t i = 0; i < findings.size(); ++i)
+        importers.push_back(json_of(findings[i], trials.empty() ? nullptr : &trials[i]));
     Json &failed = all["failures"] = Json::array();
     for (const DoctorFailure &failure : failures) {
         Json entry = {{"node", failure.node}};

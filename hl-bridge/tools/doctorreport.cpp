@@ -184,6 +184,38 @@ std::string findings_text(const std::vector<ImportFinding> &findings)
     return out + simulated + details;
 }
 
+std::string trials_text(const DoctorReport &report)
+{
+    Table table({"NODE", "KIND", "DRIVER", "PAGES", "HUGE-PAGES", "HEAP", "HEAP-MIB", "DEVICE"});
+    std::string details;
+    for (size_t i = 0; i < report.trials.size(); ++i) {
+        const Importer &importer = report.findings[i].importer;
+        std::vector<std::string> row{importer.node, std::string(importer_kind_name(importer.kind)), importer.driver};
+        Stories stories;
+        for (const ImportMemory memory : all_import_memories) {
+            const auto &trial = report.trials[i][static_cast<size_t>(memory)];
+            row.emplace_back(trial ? trial_outcome_name(trial->outcome) : "-");
+            if (!trial)
+                continue;
+            const bool wrong = contradicts(memory, *report.findings[i].of(memory), *trial);
+            stories.add((wrong ? "CONTRADICTS THE ANSWER ABOVE: " : "") + trial->text, import_memory_name(memory));
+        }
+        table.add(std::move(row));
+        details += std::format("\n{} ({})\n{}", importer.node, importer_kind_name(importer.kind), stories.text());
+    }
+    return "\nSelf-test\n" + table.text() + details;
+}
+
+bool contradicted(const DoctorReport &report)
+{
+    for (size_t i = 0; i < report.trials.size(); ++i)
+        for (const ImportMemory memory : all_import_memories)
+            if (const auto &trial = report.trials[i][static_cast<size_t>(memory)];
+                trial && contradicts(memory, *report.findings[i].of(memory), *trial))
+                return true;
+    return false;
+}
+
 std::string binary_size(uint64_t bytes)
 {
     constexpr uint64_t gib = uint64_t{1} << 30;
@@ -242,6 +274,8 @@ DoctorReport::Exit DoctorReport::exit_status() const
 {
     if (std::ranges::any_of(failures, is_no_importer))
         return NoImporter;
+    if (contradicted(*this))
+        return Contradicted;
     return !failures.empty() || std::ranges::any_of(findings, undecided) ? NotJudged : AllJudged;
 }
 
@@ -255,6 +289,8 @@ std::string DoctorReport::text() const
         out += findings_text(findings);
     else if (failures.empty())
         out += "\nno V4L2 or DRM node that imports video frames\n";
+    if (!trials.empty())
+        out += trials_text(*this);
     out += peers_text(peers);
     for (const DoctorFailure &failure : failures)
         out += std::format("\n{}\n  {}{}\n    -> {}\n", failure.node, failure.error.headline(),

@@ -5,8 +5,10 @@
 #include "tools/doctorreport.h"
 #include "tools/savedtree.h"
 
+#include <chrono>
 #include <cstdio>
 #include <exception>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -16,27 +18,30 @@ namespace {
 
 using hl::DoctorReport;
 
-constexpr const char *usage = R"(Usage: hl-doctor [--json] [--device=SPEC] [NODE...]
+constexpr const char *usage = R"(Usage: hl-doctor [--json] [--self-test] [--device=SPEC] [NODE...]
        hl-doctor [--json] --root=DIR
        hl-doctor --save=DIR
 
 Offers frames of each kind of memory to every V4L2 and DRM importer (or to the NODEs only), and says which it takes
 and why not the others, and where a Gaudi is plugged in, which PCI Express route leads from it to each importer. Streams
-nothing, sets no format and no mode.
+nothing, sets no format and no mode, unless it is to test itself.
 
   --json         one JSON object instead of the table
+  --self-test    put each answer to the test: stream a frame, in the format the node has, and show one for a moment on
+                 each display that nobody uses
   --device=SPEC  take device memory from this Gaudi (default: $HL_DEVICE, then auto)
   --save=DIR     save this machine's PCI tree to DIR
   --root=DIR     judge the routes of a tree saved in DIR instead of this machine; nothing is offered to any driver
   --help         this text
 
 Exit status: 0 every node was judged; 1 some could not be (busy, no permission, nothing to try with); 2 wrong usage;
-3 a NODE is missing or is no importer.
+3 a NODE is missing or is no importer; 4 the self-test contradicts an answer.
 )";
 
 struct Arguments {
     bool json = false;
     bool help = false;
+    bool self_test = false;
     std::string device;
     std::string save, root; // directories
     std::vector<std::string> nodes;
@@ -63,6 +68,8 @@ std::optional<Arguments> parse(int count, char **values)
             options = false;
         } else if (word == "--json") {
             out.json = true;
+        } else if (word == "--self-test") {
+            out.self_test = true;
         } else if (word == "--help" || word == "-h") {
             out.help = true;
         } else if (const auto device = value_of(word, "--device=")) {
@@ -76,7 +83,7 @@ std::optional<Arguments> parse(int count, char **values)
             return std::nullopt;
         }
     }
-    if (!out.root.empty() && (!out.nodes.empty() || !out.device.empty())) {
+    if (!out.root.empty() && (!out.nodes.empty() || !out.device.empty() || out.self_test)) {
         (void)std::fprintf(stderr, "hl-doctor: a saved tree has no nodes to ask and no device\n%s", usage);
         return std::nullopt;
     }
@@ -95,6 +102,14 @@ void judge_node(const std::string &node, bool named, const hl::ImportJudge &judg
     } else {
         report.failures.push_back({node, std::move(importers.error())});
     }
+}
+
+void test_answers(const std::shared_ptr<hl::Device> &device, DoctorReport &report)
+{
+    constexpr std::chrono::seconds patience{5}; // a camera may take a second until its first frame
+    const hl::ImportSelfTest test(hl::Kernel::running(), hl::make_import_frames_with(device), patience);
+    for (hl::ImportFinding &finding : report.findings)
+        report.trials.push_back(test.run(finding));
 }
 
 DoctorReport examine_tree(const std::string &root)
@@ -117,6 +132,8 @@ DoctorReport examine(const Arguments &arguments)
     const bool named = !arguments.nodes.empty();
     for (const std::string &node : named ? arguments.nodes : hl::find_importer_nodes())
         judge_node(node, named, judge, report);
+    if (arguments.self_test)
+        test_answers(device.value_or(nullptr), report);
     report.peers = hl::PeerReport::make({}, &report.findings, report.device ? report.device->spec : std::string());
     return report;
 }

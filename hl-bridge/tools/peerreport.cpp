@@ -111,7 +111,8 @@ void judge_peer(PeerFinding &finding, const ImportVerdict *answer)
     const PeerPath &path = finding.path;
     const ImportCause cause = answer ? answer->cause : ImportCause::NoFrame;
     finding.remedy = path.remedy;
-    if (answer && answer->answer == ImportAnswer::Imports && answer->proof == ImportProof::Map) {
+    if (answer && answer->answer == ImportAnswer::Imports &&
+        (answer->proof == ImportProof::Map || answer->proof == ImportProof::Use)) {
         // What the driver did counts, whatever the tree made us think of it.
         finding.verdict = PeerVerdict::Proven;
         finding.text = path.reaches() ? path.text + "; the driver has mapped device memory"

@@ -155,3 +155,31 @@ TEST(DoctorReport, ExitStatusTellsWhetherAllWereJudged)
     EXPECT_EQ(report.exit_status(), DoctorReport::NoImporter);
     EXPECT_THAT(report.text(), HasSubstr("/etc/passwd\n  HL-IMP-003: so it is\n    -> do that\n"));
 }
+
+TEST(DoctorReport, SelfTestHasItsOwnTableAndSaysWhatItContradicts)
+{
+    DoctorReport report = report_of({contiguous_camera()});
+    EXPECT_THAT(report.text(), Not(HasSubstr("Self-test")));
+    hl::ImportTrials trials;
+    trials.fill(hl::ImportTrial{.text = "nothing was done"});
+    trials[0] = {.outcome = hl::TrialOutcome::Refused, .step = ImportStep::Queue, .sys_errno = EFAULT, .text = "no"};
+    report.trials = {trials};
+    EXPECT_EQ(report.exit_status(), DoctorReport::AllJudged);
+    EXPECT_THAT(report.text(),
+                HasSubstr("/dev/video0  capture  fake    refused  not-tried   not-tried  not-tried  not-tried\n"));
+    EXPECT_THAT(report.text(), HasSubstr("  huge-pages, heap, heap-mib, device: nothing was done\n"));
+    EXPECT_THAT(report.text(), Not(HasSubstr("CONTRADICTS")));
+
+    report.trials[0][0] = {.outcome = hl::TrialOutcome::Proven, .step = ImportStep::Dequeue, .bytes = 7, .text = "yes"};
+    EXPECT_EQ(report.exit_status(), DoctorReport::Contradicted);
+    EXPECT_THAT(report.text(), HasSubstr("  pages: CONTRADICTS THE ANSWER ABOVE: yes\n"));
+    const json parsed = json::parse(report.json());
+    const json &pages = parsed["importers"][0]["memory"]["pages"]["self_test"];
+    EXPECT_EQ(pages["outcome"], "proven");
+    EXPECT_EQ(pages["contradicts"], true);
+    EXPECT_EQ(pages["operation"], "VIDIOC_DQBUF");
+    EXPECT_EQ(pages["bytes"], 7);
+    EXPECT_EQ(parsed["exit_status"], 4);
+    report.failures = {{"/dev/video9", error_of(hl::ErrorCode::ImporterMissing)}};
+    EXPECT_EQ(report.exit_status(), DoctorReport::NoImporter);
+}

@@ -6,11 +6,15 @@
 
 #include <fcntl.h>
 #include <linux/videodev2.h>
+#include <poll.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <deque>
 #include <format>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -30,11 +34,16 @@ struct FakeKernelState {
     v4l2_format format{};
     std::map<unsigned long, std::deque<int>> errors; // answers to the next calls of an ioctl; 0 or -errno; then 0
     bool unplugged = false;
+    uint32_t least_buffers = 1; // REQBUFS makes no fewer
+    int wait_error = 0;
+    std::function<void(int fd)> fill; // what a camera does with each frame before it gives one back
+    uint32_t flags = 0;               // of that one
 
     // DRM
     std::vector<uint32_t> planes;
     int import_error = 0;
     std::map<uint32_t, int> framebuffer_errors; // by fourcc
+    int show_error = 0;
 
     std::vector<std::string> calls;
     uint32_t framebuffers = 0, handles = 0; // open now
@@ -80,6 +89,11 @@ public:
         state_.calls.push_back(std::format("remove {}", id));
         --state_.framebuffers;
     }
+    int show(const Framebuffer &made, uint32_t id) override
+    {
+        state_.calls.push_back(std::format("show {} {}x{}", id, made.width, made.height));
+        return -state_.show_error;
+    }
 
 private:
     FakeKernelState &state_;
@@ -116,6 +130,12 @@ public:
             if (answer != 0)
                 return answer;
         }
+        if (request == VIDIOC_REQBUFS)
+            count_buffers(*static_cast<v4l2_requestbuffers *>(argument));
+        if (request == VIDIOC_QBUF)
+            remember(*static_cast<const v4l2_buffer *>(argument));
+        if (request == VIDIOC_DQBUF)
+            give_back(*static_cast<v4l2_buffer *>(argument));
         if (request == VIDIOC_G_FMT) {
             auto &wanted = *static_cast<v4l2_format *>(argument);
             const uint32_t type = wanted.type;
@@ -125,7 +145,41 @@ public:
         return 0;
     }
 
+    int wait(int, short events, std::chrono::milliseconds) override
+    {
+        state.calls.emplace_back(events == POLLIN ? "wait for a filled frame" : "wait for a sent frame");
+        return -state.wait_error;
+    }
+
 private:
+    void count_buffers(v4l2_requestbuffers &wanted) const
+    {
+        if (wanted.count)
+            wanted.count = std::max(wanted.count, state.least_buffers);
+    }
+
+    void remember(const v4l2_buffer &buffer)
+    {
+        planes_.clear();
+        if (!V4L2_TYPE_IS_MULTIPLANAR(buffer.type))
+            planes_.push_back(buffer.m.fd);
+        for (uint32_t i = 0; V4L2_TYPE_IS_MULTIPLANAR(buffer.type) && i < buffer.length; ++i)
+            planes_.push_back(buffer.m.planes[i].m.fd);
+    }
+
+    void give_back(v4l2_buffer &buffer) const
+    {
+        for (const int plane : planes_)
+            if (state.fill)
+                state.fill(plane);
+        buffer.flags = state.flags;
+        buffer.bytesused = state.format.fmt.pix.sizeimage;
+        for (uint32_t i = 0; V4L2_TYPE_IS_MULTIPLANAR(buffer.type) && i < buffer.length; ++i)
+            buffer.m.planes[i].bytesused = state.format.fmt.pix_mp.plane_fmt[i].sizeimage;
+    }
+
+    std::vector<int> planes_; // of the frame queued last
+
     int query(v4l2_capability &have) const
     {
         if (state.unplugged)
@@ -158,6 +212,12 @@ private:
                 text += std::format(" {}/{}", buffer.m.planes[i].bytesused, buffer.m.planes[i].length);
             return text;
         }
+        case VIDIOC_STREAMON:
+            return "STREAMON";
+        case VIDIOC_STREAMOFF:
+            return "STREAMOFF";
+        case VIDIOC_DQBUF:
+            return "DQBUF";
         default:
             return std::format("ioctl {:#x}", request);
         }

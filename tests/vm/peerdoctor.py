@@ -67,6 +67,25 @@ class PeerDoctor(unittest.TestCase):
         self.assertEqual((device['answer'], device['proof'], device['errno']), ('imports', 'map', '') if proven else ('refused', 'none', 'EPERM'), device)
         self.assertEqual(bool(card['remedy']), not proven)
 
+    def test_the_self_test_agrees(self):
+        """Two ways to one answer: what a driver said to a frame, and what the Gaudi's own DMA finds in one that the driver was let work with."""
+        tested = report('--self-test')
+        trials = {(importer['node'], importer['kind']): {memory: verdict.pop('self_test') for memory, verdict in importer['memory'].items()} for importer in tested['importers']}
+        self.assertFalse([one for trial in trials.values() for one in trial.values() if one['contradicts']], trials)
+        reached = {peer['node'] for peer in self.found['peers'] if peer['verdict'] == 'proven'}
+        self.assertEqual({node for (node, _), trial in trials.items() if trial['device']['outcome'] == 'proven'} - {os.environ['HL_VM_SCANOUT']}, reached, trials)
+        card = trials[os.environ['HL_VM_CARD'], 'capture']['device']
+        screen = trials[os.environ['HL_VM_SCANOUT'], 'display']['device']
+        if self.CARD[1] == 'proven':
+            self.assertEqual((card['outcome'], card['operation'], screen['outcome'], screen['operation']), ('proven', 'VIDIOC_DQBUF', 'proven', 'SETCRTC'))
+            self.assertGreater(card['bytes'], 0)
+        else:
+            self.assertEqual((card['outcome'], card['errno'], screen['outcome']), ('refused', 'EPERM', 'refused'))
+        now, before = ({peer['node']: (peer['kind'], peer['verdict']) for peer in found['peers']} for found in (tested, self.found))
+        self.assertEqual(now[os.environ['HL_VM_SCANOUT']], ('display', self.CARD[1]))
+        self.assertEqual(now[os.environ['HL_VM_BOCHS']], ('display', 'maps-by-cpu'))
+        self.assertEqual({node: found for node, found in now.items() if found[0] != 'display'}, {node: found for node, found in before.items() if found[0] != 'display'})
+
     def test_the_gaudi_shows_all_its_memory(self):
         gaudi, = self.found['gaudis']
         self.assertEqual(gaudi['driver'], 'habanalabs')
