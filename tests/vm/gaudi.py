@@ -13,6 +13,8 @@ import tempfile
 
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None)
+CHIPS = {'gaudi': 'first Gaudi', 'gaudi2': 'Gaudi2'}
+DEFAULT_CHIP = 'gaudi2'
 FUNCTIONS = {'gaudi': '--socket', 'capture': '--capture', 'scanout': '--scanout'}
 
 
@@ -48,7 +50,7 @@ def die_with_parent():
 @dataclasses.dataclass
 class Settings:
     """What a machine's Gaudi is like."""
-    chip: str = 'gaudi2'
+    chip: str = DEFAULT_CHIP
     topology: str = DEFAULT_TOPOLOGY
     options: tuple = ()                 # more of gaudi-emulator's: faults, --null, --dead
 

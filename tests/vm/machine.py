@@ -65,7 +65,7 @@ class Machine:
 
     def describe(self):
         how = 'KVM' if self.accel == 'kvm' else 'software emulation (TCG)'
-        devices = f', an emulated {self.gaudi_settings.chip.capitalize()} ({self.gaudi_settings.topology})' if self.gaudi_settings else ''
+        devices = f', an emulated {gaudi.CHIPS[self.gaudi_settings.chip]} ({self.gaudi_settings.topology})' if self.gaudi_settings else ''
         return f'Linux {self.kernel}, QEMU {self.qemu_version()}, {how}, {self.cpus} CPUs, {self.memory} MB{devices}'
 
     def qemu(self):

@@ -29,9 +29,10 @@ def program_of(name):
 
 
 def settings_of(words):
-    """A machine with a Gaudi: where it and the cards sit, and the emulator's options."""
+    """A machine with a Gaudi: which one, where it and the cards sit, and the emulator's options."""
+    chip = [word for word in words if word in gaudi.CHIPS] or [gaudi.DEFAULT_CHIP]
     topology = [word for word in words if word in gaudi.TOPOLOGIES] or [gaudi.DEFAULT_TOPOLOGY]
-    return gaudi.Settings(topology=topology[0], options=tuple(word for word in words if word not in gaudi.TOPOLOGIES))
+    return gaudi.Settings(chip=chip[0], topology=topology[0], options=tuple(word for word in words if word not in gaudi.TOPOLOGIES and word not in gaudi.CHIPS))
 
 
 def words_of(settings):
@@ -128,9 +129,9 @@ def run_in(vm, bounds, options, report):
     for name in bounds:
         report.test(name, vm.share / 'results' / name)
     suffix = ''.join(f' {word}' for word in words_of(vm.gaudi_settings)) if vm.gaudi_settings else ''
-    report.kernel(vm.log.complaints(kernellog.allowed_texts()), f'boot_gaudi2{suffix}' if vm.gaudi_settings else 'boot', bounds)
+    report.kernel(vm.log.complaints(kernellog.allowed_texts()), f'boot_{vm.gaudi_settings.chip}{suffix}' if vm.gaudi_settings else 'boot', bounds)
     if vm.gaudi_settings:
-        report.line(not failure, f'gaudi-emulator{suffix}')
+        report.line(not failure, f'gaudi-emulator {vm.gaudi_settings.chip}{suffix}')
         report.quote(failure)
 
 

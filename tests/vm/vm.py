@@ -28,13 +28,15 @@ def say(text):
 
 
 def parse(arguments):
-    parser = argparse.ArgumentParser(prog='./dev vm', usage='./dev vm [--gaudi2 [...]] [--memory MB] [--timeout S] [--results DIR] (--shell | -- CMD [ARG...])',
+    parser = argparse.ArgumentParser(prog='./dev vm', usage='./dev vm [--gaudi | --gaudi2 [...]] [--memory MB] [--timeout S] [--results DIR] (--shell | -- CMD [ARG...])',
                                      description='Run a command with the built plugin in a virtual machine with cameras and displays.')
     parser.add_argument('--kit', type=pathlib.Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument('--memory', type=int, default=2048, metavar='MB', help="the machine's memory (default: 2048)")
     parser.add_argument('--timeout', type=float, metavar='S', help='end the machine after so many seconds, boot included, with status 124 (default: 900; a shell: none)')
     parser.add_argument('--results', type=pathlib.Path, metavar='DIR', help='keep here what the command leaves in $HL_VM_RESULTS')
-    parser.add_argument('--gaudi2', action='store_true', help='with an emulated Gaudi2, a capture card and a scan-out engine')
+    chips = parser.add_mutually_exclusive_group()
+    for chip, name in gaudi.CHIPS.items():
+        chips.add_argument(f'--{chip}', dest='chip', action='store_const', const=chip, help=f'with an emulated {name}, a capture card and a scan-out engine')
     parser.add_argument('--topology', choices=gaudi.TOPOLOGIES, default=gaudi.DEFAULT_TOPOLOGY,
                         help='where these sit: below one switch (the default), each below a root port, so on a CPU that lets them talk to each other, or below a switch and an IOMMU')
     parser.add_argument('--gaudi-option', action='append', default=[], metavar='OPTION', help='one more of gaudi-emulator, for instance --gaudi-option=--fault=dma-stall@3')
@@ -44,7 +46,7 @@ def parse(arguments):
     options = parser.parse_args(arguments)
     if options.shell == bool(options.command):
         parser.error('either a command after -- or --shell')
-    options.gaudi = gaudi.Settings(topology=options.topology, options=tuple(options.gaudi_option)) if options.gaudi2 else None
+    options.gaudi = gaudi.Settings(chip=options.chip, topology=options.topology, options=tuple(options.gaudi_option)) if options.chip else None
     if options.timeout is None:
         options.timeout = 0 if options.shell else 900
     return options

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "card/capturecard.h"
 #include "card/scanoutengine.h"
+#include "chip/gaudi1.h"
 #include "chip/gaudi2.h"
 #include "main/listener.h"
 #include "main/options.h"
@@ -38,19 +39,27 @@ private:
     FunctionPtr model_;
 };
 
+template <typename Model>
+std::expected<FunctionPtr, std::string> make_model(chip::ChipSettings settings)
+{
+    auto model = Model::make(std::move(settings));
+    if (!model)
+        return std::unexpected(model.error());
+    return std::move(*model);
+}
+
 std::expected<FunctionPtr, std::string> make_gaudi(const Options &options)
 {
-    chip::Gaudi2::Settings settings;
+    chip::ChipSettings settings;
     settings.null = options.behaviour == Behaviour::Null;
     for (const auto &order : options.faults)
         if (auto added = settings.faults.add(order); !added)
             return std::unexpected(added.error());
-    auto gaudi = chip::Gaudi2::make(std::move(settings));
-    if (!gaudi)
-        return std::unexpected(gaudi.error());
-    if (options.behaviour == Behaviour::Dead)
+    auto gaudi = options.chip == Chip::Gaudi ? make_model<chip::Gaudi1>(std::move(settings))
+                                             : make_model<chip::Gaudi2>(std::move(settings));
+    if (gaudi && options.behaviour == Behaviour::Dead)
         return std::make_unique<DeadFunction>(std::move(*gaudi));
-    return std::move(*gaudi);
+    return gaudi;
 }
 
 std::expected<FunctionPtr, std::string> make_card(const Options &options)

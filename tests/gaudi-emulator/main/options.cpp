@@ -7,8 +7,9 @@ namespace gaudiemu {
 
 const char *const usage = R"(gaudi-emulator: PCI functions for QEMU's vfio-user-pci
 
-  gaudi-emulator [--chip gaudi2] [--socket PATH] [--capture PATH] [--scanout PATH] [--film FILM] [--fault ORDER]... [--null | --dead]
+  gaudi-emulator [--chip CHIP] [--socket PATH] [--capture PATH] [--scanout PATH] [--film FILM] [--fault ORDER]... [--null | --dead]
 
+  --chip CHIP      what the Gaudi is: gaudi (the first) or gaudi2 (the default)
   --socket PATH    a Gaudi, served at this unix socket, which must not be there yet
   --capture PATH   a capture card, likewise
   --scanout PATH   a scan-out engine, likewise
@@ -33,10 +34,10 @@ std::expected<Options, std::string> Options::parse(const std::vector<std::string
             continue;
         }
         auto *value_of = name == "--socket"    ? &options.gaudi
-                     : name == "--capture" ? &options.capture
-                     : name == "--scanout" ? &options.scanout
-                     : name == "--film"    ? &options.film
-                                           : nullptr;
+                         : name == "--capture" ? &options.capture
+                         : name == "--scanout" ? &options.scanout
+                         : name == "--film"    ? &options.film
+                                               : nullptr;
         if (!value_of && name != "--chip" && name != "--fault")
             return std::unexpected(std::format("there is no option {}", name));
         if (equals == std::string::npos && ++i == arguments.size())
@@ -46,8 +47,10 @@ std::expected<Options, std::string> Options::parse(const std::vector<std::string
             options.faults.push_back(value);
         else if (value_of)
             *value_of = value;
-        else if (value != "gaudi2")
-            return std::unexpected(std::format("there is no chip {}; there is: gaudi2", value));
+        else if (value == "gaudi" || value == "gaudi2")
+            options.chip = value == "gaudi" ? Chip::Gaudi : Chip::Gaudi2;
+        else
+            return std::unexpected(std::format("there is no chip {}; there are: gaudi, gaudi2", value));
     }
     if (!options.gaudi && !options.capture && !options.scanout)
         return std::unexpected("nothing to serve: --socket, --capture or --scanout");

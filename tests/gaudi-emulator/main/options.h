@@ -8,7 +8,7 @@
 
 namespace gaudiemu {
 
-enum class Chip { Gaudi2 };
+enum class Chip { Gaudi, Gaudi2 };
 
 // What the Gaudi is made to be.
 enum class Behaviour {

@@ -11,8 +11,9 @@ using testing::HasSubstr;
 
 TEST(OptionsTest, TakesAll)
 {
-    const auto options = Options::parse({"--chip", "gaudi2", "--socket", "/a", "--capture=/b", "--scanout", "/c",
-                                         "--fault", "dma-stall@3", "--fault=dma-slow=7", "--film=f:NV12:64x32", "--null"});
+    const auto options =
+        Options::parse({"--chip", "gaudi2", "--socket", "/a", "--capture=/b", "--scanout", "/c", "--fault",
+                        "dma-stall@3", "--fault=dma-slow=7", "--film=f:NV12:64x32", "--null"});
     ASSERT_TRUE(options) << options.error();
     EXPECT_EQ(options->chip, Chip::Gaudi2);
     EXPECT_EQ(options->gaudi, "/a");
@@ -22,6 +23,8 @@ TEST(OptionsTest, TakesAll)
     EXPECT_THAT(options->faults, ElementsAre("dma-stall@3", "dma-slow=7"));
     EXPECT_EQ(options->behaviour, Behaviour::Null);
     EXPECT_EQ(Options::parse({"--dead", "--socket", "/a"})->behaviour, Behaviour::Dead);
+    EXPECT_EQ(Options::parse({"--chip=gaudi", "--socket", "/a"})->chip, Chip::Gaudi);
+    EXPECT_EQ(Options::parse({"--socket", "/a"})->chip, Chip::Gaudi2);
 }
 
 TEST(OptionsTest, SaysWhatIsWrong)
