@@ -26,7 +26,7 @@ public:
     {
         const std::lock_guard lock(mutex_);
         if (!inside(address, into.size()))
-            return std::unexpected(BusFault{address, "no memory"});
+            return refuse(address);
         std::memcpy(into.data(), memory_.data() + (address - base), into.size());
         return {};
     }
@@ -35,7 +35,7 @@ public:
     {
         const std::lock_guard lock(mutex_);
         if (!inside(address, from.size()))
-            return std::unexpected(BusFault{address, "no memory"});
+            return refuse(address);
         std::memcpy(memory_.data() + (address - base), from.data(), from.size());
         changed_.notify_all();
         return {};
@@ -61,6 +61,12 @@ public:
     {
         EXPECT_TRUE(dma_write(address, std::as_bytes(std::span(&value, 1))));
     }
+    // The bus address of the last DMA that met no memory.
+    [[nodiscard]] uint64_t last_refused()
+    {
+        const std::lock_guard lock(mutex_);
+        return refused_;
+    }
     [[nodiscard]] unsigned interrupts(unsigned vector)
     {
         const std::lock_guard lock(mutex_);
@@ -84,6 +90,11 @@ public:
     }
 
 private:
+    std::unexpected<BusFault> refuse(uint64_t address)
+    {
+        refused_ = address;
+        return std::unexpected(BusFault{address, "no memory"});
+    }
     [[nodiscard]] bool inside(uint64_t address, size_t size) const
     {
         return address >= base && size <= memory_.size() && address - base <= memory_.size() - size;
@@ -93,6 +104,7 @@ private:
     std::condition_variable changed_;
     std::vector<std::byte> memory_;
     std::map<unsigned, unsigned> interrupts_;
+    uint64_t refused_ = 0;
 };
 
 } // namespace gaudiemu::chip

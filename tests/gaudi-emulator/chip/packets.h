@@ -9,7 +9,7 @@
 
 namespace gaudiemu::chip {
 
-// Writes command buffers for tests (include/gaudi2/gaudi2_packets.h).
+// Writes command buffers for tests (include/gaudi2/gaudi2_packets.h, gaudi/gaudi_packets.h).
 class Packets {
 public:
     Packets &nop() { return words(0, 0x0a000000); }
@@ -18,6 +18,7 @@ public:
         return words(value, 0x04000000 | base << 22 | offset);
     }
     Packets &msg_long(uint64_t address, uint32_t value) { return words(value, 0x03000000).word64(address); }
+    Packets &msg_prot(uint64_t address, uint32_t value) { return words(value, 0x07000000).word64(address); }
     Packets &wreg32(uint32_t offset, uint32_t value) { return words(value, 0x01000000 | offset << 8); }
     Packets &lin_dma(uint64_t from, uint64_t to, uint32_t size, uint32_t bits = 0)
     {
