@@ -41,25 +41,26 @@ def words_of(settings):
 
 
 def chosen(tests):
-    """All tests, or those named in HL_VM_ONLY (./dev test vm -- NAME...), for each machine that they need: settings, and how long each test may take."""
+    """All tests, or those named in HL_VM_ONLY (./dev test vm -- NAME...), for each machine that they need: settings, and of each test by its name how long it may take and what is run."""
     known = {}
     for test in tests:
         name, _, rest = test.partition(':')
+        name, _, program = name.partition('=')
         seconds, _, options = rest.partition(':')
         settings = settings_of(options.split()) if name.startswith(GAUDI) else None
-        known[name] = settings, int(seconds or SECONDS)
+        known[name] = settings, (int(seconds or SECONDS), program or name)
     only = os.environ.get('HL_VM_ONLY', '').split()
     if unknown := [name for name in only if name not in known]:
         raise machine.MachineError(f'there is no test {", ".join(unknown)} in the suite; there are: {" ".join(known)}')
     machines = []
     for name in only or known:
-        settings, seconds = known[name]
-        for others, bounds in machines:
+        settings, bounds = known[name]
+        for others, mine in machines:
             if others == settings:
-                bounds[name] = seconds
+                mine[name] = bounds
                 break
         else:
-            machines.append((settings, {name: seconds}))
+            machines.append((settings, {name: bounds}))
     return machines
 
 
@@ -112,9 +113,9 @@ def run_in(vm, bounds, options, report):
     variables = {'G_DEBUG': 'fatal-criticals', 'PYTHONDONTWRITEBYTECODE': '1', 'GST_DEBUG': '1,hl*:2', 'GST_DEBUG_NO_COLOR': '1'}
     if not vm.gaudi_settings:
         variables['HL_DEVICE'] = 'sim'
-    programs = {name: program_of(name) for name in bounds}
+    programs = {name: program_of(program) for name, (_, program) in bounds.items()}
     vm.prepare([str(machine.GUEST / 'run-tests')], variables)
-    (vm.share / 'tests').write_text(''.join(f'{name}\t{seconds}\t{programs[name]}\n' for name, seconds in bounds.items()), encoding='utf-8')
+    (vm.share / 'tests').write_text(''.join(f'{name}\t{seconds}\t{programs[name]}\n' for name, (seconds, _) in bounds.items()), encoding='utf-8')
     print(f'# {vm.describe()}', flush=True)
     vm.start(vm.PORTS)
     try:
