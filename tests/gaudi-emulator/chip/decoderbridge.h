@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
+#include "chip/gaudi2registers.h"
 #include "chip/registerblock.h"
 #include "chip/registerfile.h"
-#include "chip/registers.h"
 
 namespace gaudiemu::chip {
 

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "chip/fakedriver.h"
-#include "chip/registers.h"
+#include "chip/gaudi2registers.h"
 #include "chip/scramble.h"
 
 #include <cstdint>

@@ -137,6 +137,7 @@ TEST_F(Gaudi1Queue, APageThatLeadsToNoHostMemoryIsAFault)
 {
     driver->map(va, 0x30000000); // HBM's
     expect_fault(Packets().lin_dma(va, user_hbm, 8, linear), event_dma0_core);
+    EXPECT_NE(driver->faults().find("no memory of the host"), std::string::npos) << driver->faults();
 }
 
 TEST_F(Gaudi1Queue, ACopyBeyondHbmIsAFault)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "chip/gaudi2fabric.h"
-#include "chip/registers.h"
+#include "chip/gaudi2registers.h"
 
 #include <algorithm>
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
+#include "chip/gaudi2registers.h"
 #include "chip/hbm.h"
 #include "chip/registerfile.h"
-#include "chip/registers.h"
 #include "chip/stlb.h"
 
 // What the blocks that both chips are made of have to know of a Gaudi2.

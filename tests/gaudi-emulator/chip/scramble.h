@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
-#include "chip/registers.h"
+#include "chip/gaudi2registers.h"
 
 #include <cstdint>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "chip/registers.h"
+#include "chip/gaudi2registers.h"
 
 #include <cstdio>
 
