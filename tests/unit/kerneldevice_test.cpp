@@ -20,17 +20,10 @@ using hl::Placement;
 using hl::kernel::ChipKind;
 using hl::test::FakeGaudi;
 using hl::test::Record;
+using hl::test::request;
 using namespace std::chrono_literals;
 
 namespace {
-
-hl::CopyRequest request(const hl::Memory &from, const hl::Memory &to, uint64_t id = 0)
-{
-    hl::CopyRequest out{.id = id};
-    out.region[0] = {.source = from, .target = to, .row_bytes = std::min(from.size, to.size)};
-    out.regions = 1;
-    return out;
-}
 
 hl::kernel::ChipNode node(ChipKind kind, bool legacy = false)
 {

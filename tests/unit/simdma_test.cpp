@@ -16,18 +16,11 @@ using hl::ErrorCode;
 using hl::Placement;
 using hl::test::copy;
 using hl::test::Record;
+using hl::test::request;
 using hl::test::Setting;
 using namespace std::chrono_literals;
 
 namespace {
-
-hl::CopyRequest request(const hl::Memory &from, const hl::Memory &to, uint64_t id = 0)
-{
-    hl::CopyRequest out{.id = id};
-    out.region[0] = {.source = from, .target = to, .row_bytes = std::min(from.size, to.size)};
-    out.regions = 1;
-    return out;
-}
 
 // Between memories that go with the device.
 hl::CopyRequest upload_of_fresh_pages(hl::Device &device)
@@ -59,10 +52,22 @@ TEST_F(SimDma, MovesRowsOfSeveralPlanesAndNothingElse)
     ASSERT_OK(copy(device, *back, *hbm, 4 * 4096));
     // Two planes into a frame with other strides, around a poisoned margin.
     const hl::CopyRegion planes[] = {
-        {.source = *host, .target = *hbm, .source_offset = 10, .target_offset = 100, .source_stride = 64,
-         .target_stride = 80, .row_bytes = 50, .rows = 20},
-        {.source = *host, .target = *hbm, .source_offset = 4096, .target_offset = 8000, .source_stride = 32,
-         .target_stride = 32, .row_bytes = 32, .rows = 10},
+        {.source = *host,
+         .target = *hbm,
+         .source_offset = 10,
+         .target_offset = 100,
+         .source_stride = 64,
+         .target_stride = 80,
+         .row_bytes = 50,
+         .rows = 20},
+        {.source = *host,
+         .target = *hbm,
+         .source_offset = 4096,
+         .target_offset = 8000,
+         .source_stride = 32,
+         .target_stride = 32,
+         .row_bytes = 32,
+         .rows = 10},
     };
     ASSERT_OK(device->copy(planes));
     ASSERT_OK(copy(device, *hbm, *back, 4 * 4096));

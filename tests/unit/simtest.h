@@ -15,7 +15,7 @@
 #include <utility>
 #include <vector>
 
-// What the tests of the simulated device share.
+// What the tests of devices share.
 
 #define ASSERT_OK(expression) ASSERT_TRUE(::hl::test::succeeded(expression))
 #define EXPECT_OK(expression) EXPECT_TRUE(::hl::test::succeeded(expression))
@@ -140,6 +140,15 @@ private:
     std::atomic<bool> inside_{false};
     std::atomic<bool> overlapped_{false};
 };
+
+// One region: as much of one memory as fits into the other.
+inline CopyRequest request(const Memory &from, const Memory &to, uint64_t id = 0)
+{
+    CopyRequest out{.id = id};
+    out.region[0] = {.source = from, .target = to, .row_bytes = std::min(from.size, to.size)};
+    out.regions = 1;
+    return out;
+}
 
 // Copies the first `bytes` of one memory to another and waits.
 inline Status copy(const std::shared_ptr<Device> &device, const Memory &from, const Memory &to, uint64_t bytes,

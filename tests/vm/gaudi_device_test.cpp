@@ -30,6 +30,7 @@ using hl::Placement;
 using hl::test::Child;
 using hl::test::Owned;
 using hl::test::Record;
+using hl::test::request;
 using namespace std::chrono_literals;
 
 namespace {
@@ -39,14 +40,6 @@ std::shared_ptr<hl::Device> open_gaudi()
     auto device = hl::Device::open("auto");
     EXPECT_OK(device);
     return device ? *device : nullptr;
-}
-
-hl::CopyRequest request(const hl::Memory &from, const hl::Memory &to, uint64_t id = 0)
-{
-    hl::CopyRequest out{.id = id};
-    out.region[0] = {.source = from, .target = to, .row_bytes = std::min(from.size, to.size)};
-    out.regions = 1;
-    return out;
 }
 
 // What the kernel says of a dma-buf.

@@ -110,9 +110,7 @@ TEST(GaudiLoss, ACopyThatNeverCompletesEndsAllInBoundedTime)
     const auto device = open_gaudi();
     ASSERT_NE(device, nullptr);
     Frame frame(device);
-    hl::CopyRequest one;
-    one.region[0] = {.source = frame.host, .target = frame.hbm, .row_bytes = bytes};
-    one.regions = 1;
+    const hl::CopyRequest one = hl::test::request(frame.host, frame.hbm);
     const std::vector<hl::CopyRequest> batch(50, one);
     for (int i = 0; i < 10 && !device->lost(); ++i) {
         Record record;
@@ -166,8 +164,7 @@ TEST(GaudiLoss, ADeviceWithACopyThatNeverCompletesCanBeClosed)
     hl::CopyRequest one;
     {
         Frame frame(device);
-        one.region[0] = {.source = frame.host, .target = frame.hbm, .row_bytes = bytes};
-        one.regions = 1;
+        one = hl::test::request(frame.host, frame.hbm);
     }
     hl::CompletionWaiter waiter;
     std::optional<hl::Status> ended;
