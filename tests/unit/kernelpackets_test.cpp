@@ -7,10 +7,10 @@
 #include <cstdint>
 #include <vector>
 
+using hl::Move;
 using hl::kernel::ChipKind;
 using hl::kernel::CopyCutter;
 using hl::kernel::LinearCopy;
-using hl::kernel::Move;
 using hl::kernel::PacketWriter;
 
 namespace {

@@ -168,12 +168,7 @@ Result<CopyWay> KernelDevice::check(const Chip::Lock &lock, const CopyRequest &r
             return std::unexpected(std::move(fits.error()));
         job.held[job.moves * 2] = *source;
         job.held[job.moves * 2 + 1] = *target;
-        job.move[job.moves++] = {.source = (*source)->address + region.source.offset + region.source_offset,
-                                 .target = (*target)->address + region.target.offset + region.target_offset,
-                                 .source_stride = region.source_stride,
-                                 .target_stride = region.target_stride,
-                                 .row_bytes = region.row_bytes,
-                                 .rows = region.rows};
+        job.move[job.moves++] = Move::of(region, (*source)->address, (*target)->address);
     }
     return way;
 }

@@ -18,8 +18,8 @@ constexpr uint32_t gaudi_linear = 1u << 3;     // Gaudi alone: source and target
 CopyCutter::CopyCutter(const std::array<Move, 4> &moves, size_t count) noexcept : moves_(moves), count_(count)
 {
     for (Move &move : std::span(moves_).first(count_))
-        if (move.source_stride == move.row_bytes && move.target_stride == move.row_bytes) {
-            move.row_bytes *= move.rows;
+        if (move.contiguous()) {
+            move.row_bytes = move.bytes();
             move.rows = 1;
         }
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
+#include "device/move.h"
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -11,16 +13,6 @@ namespace hl::kernel {
 
 // The two kinds of chip that differ in how they are driven.
 enum class ChipKind : uint8_t { Gaudi, Gaudi2 };
-
-// A rectangle to move between device addresses.
-struct Move {
-    uint64_t source = 0;
-    uint64_t target = 0;
-    uint64_t source_stride = 0;
-    uint64_t target_stride = 0;
-    uint64_t row_bytes = 0;
-    uint32_t rows = 1;
-};
 
 // One linear copy, the only shape that the packet LIN_DMA has.
 struct LinearCopy {

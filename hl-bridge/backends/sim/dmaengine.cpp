@@ -59,13 +59,9 @@ Status DmaEngine::check_region(const Chip::Lock &lock, const CopyRegion &region,
         return fits;
     job.held[job.moves * 2] = *source;
     job.held[job.moves * 2 + 1] = *target;
-    job.move[job.moves++] = {.source = (*source)->address + region.source.offset + region.source_offset,
-                             .target = (*target)->address + region.target.offset + region.target_offset,
-                             .source_stride = region.source_stride,
-                             .target_stride = region.target_stride,
-                             .row_bytes = region.row_bytes,
-                             .rows = region.rows};
-    job.bytes += region.row_bytes * region.rows;
+    const Move move = Move::of(region, (*source)->address, (*target)->address);
+    job.bytes += move.bytes();
+    job.move[job.moves++] = move;
     return {};
 }
 
@@ -203,8 +199,8 @@ Status DmaEngine::Queue::run(Chip::Lock &lock, const Job &job, Clock::time_point
             return std::unexpected(late());
     }
     if (job.fault.error)
-        return std::unexpected(error(ErrorCode::CopyFailed, "the DMA engine reported an error (HL_SIM_FAULTS)",
-                                     job.fault.error));
+        return std::unexpected(
+            error(ErrorCode::CopyFailed, "the DMA engine reported an error (HL_SIM_FAULTS)", job.fault.error));
     return move_bytes(lock, job);
 }
 
@@ -221,17 +217,17 @@ Status DmaEngine::Queue::move_bytes(Chip::Lock &lock, const Job &job)
         at[i] = {chip->mmu(lock).translate(move.source, rows_before * move.source_stride + move.row_bytes),
                  chip->mmu(lock).translate(move.target, rows_before * move.target_stride + move.row_bytes)};
         if (!at[i].source || !at[i].target)
-            return std::unexpected(error(ErrorCode::CopyFailed,
-                                         std::format("the device's MMU has no page at {:#x}",
-                                                     at[i].source ? move.target : move.source),
-                                         EFAULT));
+            return std::unexpected(
+                error(ErrorCode::CopyFailed,
+                      std::format("the device's MMU has no page at {:#x}", at[i].source ? move.target : move.source),
+                      EFAULT));
     }
     // The job holds its allocations, so their bytes stay where they are without the lock.
     lock.unlock();
     for (size_t i = 0; i < job.moves; ++i) {
         const Move &move = job.move[i];
-        if (move.rows == 1 || (move.source_stride == move.row_bytes && move.target_stride == move.row_bytes)) {
-            std::memmove(at[i].target, at[i].source, move.row_bytes * move.rows);
+        if (move.contiguous()) {
+            std::memmove(at[i].target, at[i].source, move.bytes());
             continue;
         }
         for (uint32_t row = 0; row < move.rows; ++row)

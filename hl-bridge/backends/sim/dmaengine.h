@@ -2,6 +2,7 @@
 #pragma once
 
 #include "backends/sim/chip.h"
+#include "device/move.h"
 
 #include <array>
 #include <condition_variable>
@@ -28,14 +29,6 @@ public:
     [[nodiscard]] Status submit(std::span<const CopyRequest> requests, CompletionListener &listener);
 
 private:
-    struct Move {
-        uint64_t source = 0; // device addresses
-        uint64_t target = 0;
-        uint64_t source_stride = 0;
-        uint64_t target_stride = 0;
-        uint64_t row_bytes = 0;
-        uint32_t rows = 0;
-    };
     struct Job {
         uint64_t id = 0;
         CompletionListener *listener = nullptr;
