@@ -7,6 +7,7 @@
 #include "device/delivery.h"
 #include "device/device.h"
 #include "device/hostmemory.h"
+#include "device/memorycheck.h"
 
 #include <condition_variable>
 #include <memory>
@@ -113,6 +114,9 @@ public:
 private:
     Chip(uint32_t device, std::string name, ChipKind kind, bool legacy, DriverOpener opener) noexcept;
 
+    [[nodiscard]] MemoryOwner owner(const Lock &) const noexcept { return {device_, generation_, name_}; }
+    // What the handle names, unless it was released; null if nothing.
+    [[nodiscard]] Allocation *live(const Lock &, const Memory &memory) const;
     [[nodiscard]] std::unexpected<Error> refuse(ErrorCode code, const char *operation, std::string cause,
                                                 std::string remedy = {}, int sys_errno = 0) const;
     [[nodiscard]] std::unexpected<Error> driver_refused(const char *operation, ErrorCode code, std::string cause,

@@ -67,8 +67,8 @@ Result<Memory> Chip::allocate(uint64_t size, Placement placement, HostPages page
     const Fault fault = next_fault(held, FaultPoint::Alloc);
     if (auto alive = check_alive(held, operation); !alive)
         return std::unexpected(std::move(alive.error()));
-    if (size == 0)
-        return refuse(ErrorCode::MemoryRange, operation, "an allocation of 0 bytes was asked for", {}, EINVAL);
+    if (auto good = check_allocation_size(owner(held), size, placement); !good)
+        return std::unexpected(std::move(good.error()));
     const bool device = placement == Placement::Device;
     if (fault.error)
         return refuse(fd_limit(fault.error) ? ErrorCode::FdLimit
@@ -76,9 +76,6 @@ Result<Memory> Chip::allocate(uint64_t size, Placement placement, HostPages page
                                             : ErrorCode::MemoryHost,
                       operation, std::format("{} bytes were refused (HL_SIM_FAULTS)", size),
                       "use fewer or smaller frames", fault.error);
-    if (size > uint64_t{1} << 62)
-        return refuse(device ? ErrorCode::MemoryFull : ErrorCode::MemoryHost, operation,
-                      std::format("{} bytes are more than any device has", size), {}, ENOMEM);
 
     auto allocation = std::make_unique<Allocation>();
     allocation->memory = {.device = device_,
@@ -138,29 +135,18 @@ std::byte *Chip::bytes(const Allocation &allocation) const noexcept
                                                             : allocation.pages.span().data();
 }
 
-Result<Allocation *> Chip::find(const Lock &, const Memory &memory)
+Result<Allocation *> Chip::find(const Lock &held, const Memory &memory)
 {
-    constexpr const char *operation = "find memory";
-    if (memory.device != device_)
-        return refuse(ErrorCode::MemoryForeign, operation,
-                      std::format("memory of device {} was given to device {}", memory.device, device_),
-                      "use one device per pipeline", EINVAL);
-    if (memory.generation != generation_)
-        return refuse(ErrorCode::MemoryStale, operation,
-                      std::format("the memory is of generation {}, the device is in generation {}", memory.generation,
-                                  generation_),
-                      "allocate anew after a device loss", EINVAL);
+    Allocation *const allocation = live(held, memory);
+    if (auto good = check_memory(owner(held), memory, allocation ? &allocation->memory : nullptr); !good)
+        return std::unexpected(std::move(good.error()));
+    return allocation;
+}
+
+Allocation *Chip::live(const Lock &, const Memory &memory) const
+{
     const auto at = allocations_.find(memory.handle);
-    if (at == allocations_.end() || at->second->released || at->second->memory.placement != memory.placement)
-        return refuse(ErrorCode::MemoryForeign, operation,
-                      std::format("handle {:#x} names no allocation of this placement", memory.handle), {}, EINVAL);
-    const uint64_t size = at->second->memory.size;
-    if (memory.offset > size || memory.size > size - memory.offset)
-        return refuse(
-            ErrorCode::MemoryRange, operation,
-            std::format("{} bytes at offset {} leave the allocation of {} bytes", memory.size, memory.offset, size), {},
-            EINVAL);
-    return at->second.get();
+    return at == allocations_.end() || at->second->released ? nullptr : at->second.get();
 }
 
 void Chip::drop(const Lock &, Allocation &allocation)
@@ -207,27 +193,18 @@ void Chip::destroy(Allocation &allocation)
 
 Status Chip::release(const Memory &memory)
 {
-    constexpr const char *operation = "release";
     Lock held = lock();
-    if (memory.device != device_)
-        return refuse(ErrorCode::MemoryForeign, operation, "the memory is another device's", {}, EINVAL);
-    const auto at = allocations_.find(memory.handle);
-    if (at == allocations_.end() || at->second->released) {
-        if (memory.generation != generation_)
-            return {};
-        return refuse(ErrorCode::MemoryForeign, operation, std::format("handle {:#x} is not allocated", memory.handle),
-                      {}, EINVAL);
-    }
-    Allocation &allocation = *at->second;
+    Allocation *const found = live(held, memory);
+    if (!found || memory.device != device_)
+        return check_release_of_none(owner(held), memory);
+    Allocation &allocation = *found;
     if (prune_exports(held, allocation) != 0) {
         const std::vector<FileId> open = allocation.exports;
+        const MemoryOwner whose = owner(held);
         held.unlock(); // the search below takes milliseconds
-        const auto pids = find_holders("socket:", [&open](const struct stat &st) {
-            return std::ranges::find(open, file_id(st)) != open.end();
-        });
-        return refuse(ErrorCode::MemoryExported, operation,
-                      std::format("{} exports of the memory are open in {}", open.size(), holders_text(pids)),
-                      "close every descriptor of the exported frame first", EINVAL);
+        const auto pids = find_holders(
+            "socket:", [&open](const struct stat &st) { return std::ranges::find(open, file_id(st)) != open.end(); });
+        return std::unexpected(still_exported(whose, open.size(), pids));
     }
     retire(held, allocation);
     return {};
@@ -265,13 +242,8 @@ Result<UniqueFd> Chip::export_dmabuf(const Memory &memory)
     auto found = find(held, memory);
     if (!found)
         return std::unexpected(std::move(found.error()));
-    // habanalabs memory.c hl_export_dmabuf_from_addr: offset and size must be page multiples, and there is no empty
-    // one.
-    if (memory.size == 0 || memory.size % export_page != 0 || memory.offset % export_page != 0)
-        return refuse(ErrorCode::MemoryRange, operation,
-                      std::format("{} bytes at offset {} are no whole pages of {} bytes", memory.size, memory.offset,
-                                  export_page),
-                      "round size and offset up to whole pages", EINVAL);
+    if (auto whole = check_export_pages(owner(held), memory); !whole)
+        return std::unexpected(std::move(whole.error()));
     return memory.placement == Placement::Device ? export_device(held, memory, **found)
                                                  : export_host(held, memory, **found);
 }
@@ -319,21 +291,12 @@ Result<UniqueFd> Chip::export_host(const Lock &, const Memory &memory, Allocatio
 
 Result<Memory> Chip::resolve_dmabuf(int fd)
 {
-    constexpr const char *operation = "resolve dma-buf";
     const Lock held = lock();
-    const auto id = file_id(fd);
+    const auto id = exported_file(owner(held), fd);
     if (!id)
-        return refuse(ErrorCode::MemoryForeign, operation, std::format("{} is no open descriptor", fd), {}, errno);
+        return std::unexpected(id.error());
     const auto at = exports_.find(*id);
-    if (at == exports_.end())
-        return refuse(ErrorCode::MemoryForeign, operation, "the descriptor was not exported by this device", {},
-                      EINVAL);
-    if (at->second.memory.generation != generation_)
-        return refuse(ErrorCode::MemoryStale, operation,
-                      std::format("the descriptor was exported in generation {}, the device is in generation {}",
-                                  at->second.memory.generation, generation_),
-                      "allocate and export anew after a device loss", EINVAL);
-    return at->second.memory;
+    return check_resolved(owner(held), at == exports_.end() ? std::nullopt : std::optional(at->second.memory));
 }
 
 // --- access ---

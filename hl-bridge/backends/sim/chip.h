@@ -9,6 +9,7 @@
 #include "device/delivery.h"
 #include "device/device.h"
 #include "device/hostmemory.h"
+#include "device/memorycheck.h"
 
 #include <sys/types.h>
 
@@ -110,6 +111,9 @@ private:
 
     Chip(uint32_t device, std::string name, Settings settings) noexcept;
 
+    [[nodiscard]] MemoryOwner owner(const Lock &) const noexcept { return {device_, generation_, name_}; }
+    // What the handle names, unless it was released; null if nothing.
+    [[nodiscard]] Allocation *live(const Lock &, const Memory &memory) const;
     [[nodiscard]] std::unexpected<Error> refuse(ErrorCode code, const char *operation, std::string cause,
                                                 std::string remedy = {}, int sys_errno = 0) const;
     [[nodiscard]] Status allocate_device(const Lock &, Allocation &allocation);
