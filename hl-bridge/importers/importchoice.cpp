@@ -37,10 +37,8 @@ ImportChoice choose_stretch(const ImportJudge &judge, const Importer &importer, 
 ImportChoice choose_import(const ImportJudge &judge, const Importer &importer, Placement placement, uint64_t bytes)
 {
     const std::array wanted{placement == Placement::Device ? ImportMemory::Device : ImportMemory::Pages};
-    if (judge.judge(importer, wanted).of(wanted[0])->answer != ImportAnswer::Refused)
-        return {};
-    const ImportFinding again = judge.judge_anew(importer, wanted);
-    const ImportVerdict &verdict = *again.of(wanted[0]);
+    const ImportFinding finding = judge.judge_twice(importer, wanted);
+    const ImportVerdict &verdict = *finding.of(wanted[0]);
     if (verdict.answer != ImportAnswer::Refused)
         return {};
     Error error = refusal(importer, verdict, placement);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <format>
+#include <mutex>
 #include <utility>
 #include <vector>
 
@@ -10,20 +11,37 @@ namespace hl {
 namespace {
 
 // The simulator has no place on the PCI bus.
-ImportJudge::RouteFinder route_from(const std::shared_ptr<Device> &device)
+ImportJudge::RouteFinder routes_of(const std::shared_ptr<Device> &device)
 {
     if (!device || device->info().simulated)
         return {};
-    return [gaudi = device->info().spec](const Importer &importer) {
-        return judge_peer_path(PciTree::read(), gaudi, pci_address_of(class_device_of({}, importer.node)));
-    };
+    return find_routes_from(device->info().spec, [] { return PciTree::read(); });
+}
+
+// A call that failed, whatever the moment.
+bool refused(const ImportAttempt &attempt)
+{
+    return attempt.lasting() && attempt.sys_errno != 0;
 }
 
 } // namespace
 
+ImportJudge::RouteFinder find_routes_from(std::string gaudi, std::function<PciTree()> read)
+{
+    struct Lazy {
+        std::once_flag once;
+        PciTree tree;
+    };
+    return
+        [gaudi = std::move(gaudi), read = std::move(read), lazy = std::make_shared<Lazy>()](const Importer &importer) {
+            std::call_once(lazy->once, [&] { lazy->tree = read(); });
+            return judge_peer_path(lazy->tree, gaudi, pci_address_of(class_device_of({}, importer.node)));
+        };
+}
+
 ImportJudge::ImportJudge(const std::shared_ptr<Device> &device)
     : ImportJudge(Kernel::running(), make_import_frames_with(device), ImportCache::process(),
-                  device ? device->info().name : std::string(), route_from(device))
+                  device ? device->info().name : std::string(), routes_of(device))
 {}
 
 ImportJudge::ImportJudge(Kernel &kernel, ImportFrameMaker make, ImportCache &cache, std::string device,
@@ -56,16 +74,29 @@ ImportAttempt ImportJudge::attempt(ImportProbe &probe, ImportMemory memory) cons
 
 ImportFinding ImportJudge::judge(const Importer &importer, std::span<const ImportMemory> memories) const
 {
-    return ask(importer, memories, Remembered::Use);
+    return ask(importer, memories, Refusals::Once);
 }
 
-ImportFinding ImportJudge::judge_anew(const Importer &importer, std::span<const ImportMemory> memories) const
+ImportFinding ImportJudge::judge_twice(const Importer &importer, std::span<const ImportMemory> memories) const
 {
-    return ask(importer, memories, Remembered::Ignore);
+    return ask(importer, memories, Refusals::Twice);
+}
+
+ImportAttempt ImportJudge::offer(ImportProbe &probe, ImportMemory memory, const std::string &key,
+                                 Refusals refusals) const
+{
+    auto remembered = cache_.find(key);
+    if (remembered && (refusals == Refusals::Once || !refused(*remembered)))
+        return *remembered;
+    auto answer = attempt(probe, memory);
+    if (refusals == Refusals::Twice && !remembered && refused(answer))
+        answer = attempt(probe, memory);
+    cache_.store(key, answer);
+    return answer;
 }
 
 ImportFinding ImportJudge::ask(const Importer &importer, std::span<const ImportMemory> memories,
-                               Remembered remembered) const
+                               Refusals refusals) const
 {
     ImportFinding finding{.importer = importer};
     ImportAttempts attempts;
@@ -86,11 +117,7 @@ ImportFinding ImportJudge::ask(const Importer &importer, std::span<const ImportM
             slot = all_alike;
             continue;
         }
-        const std::string key = key_of(finding, memory);
-        if (remembered == Remembered::Use && (slot = cache_.find(key)))
-            continue;
-        slot = attempt(**probe, memory);
-        cache_.store(key, *slot);
+        slot = offer(**probe, memory, key_of(finding, memory), refusals);
         if (slot->step == ImportStep::Request)
             all_alike = slot;
     }

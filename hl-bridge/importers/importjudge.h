@@ -6,6 +6,7 @@
 #include "importers/importframe.h"
 #include "importers/importprobe.h"
 #include "importers/kernel.h"
+#include "importers/peerpath.h"
 #include "importers/verdict.h"
 
 #include <array>
@@ -44,16 +45,18 @@ public:
     // Host pages are always tried, as the control that tells causes apart.
     [[nodiscard]] ImportFinding judge(const Importer &importer,
                                       std::span<const ImportMemory> memories = all_import_memories) const;
-    // The same without what is remembered, which this answer replaces.
-    [[nodiscard]] ImportFinding judge_anew(const Importer &importer, std::span<const ImportMemory> memories) const;
+    // The same, but a refusal counts only if it is given twice, of which one may be remembered.
+    [[nodiscard]] ImportFinding judge_twice(const Importer &importer, std::span<const ImportMemory> memories) const;
     // A frame as it would be offered. Errors: the maker's.
     [[nodiscard]] Result<ImportFrame> make(ImportMemory memory, uint64_t bytes) const { return make_(memory, bytes); }
 
 private:
-    enum class Remembered : uint8_t { Use, Ignore };
+    enum class Refusals : uint8_t { Once, Twice };
 
     [[nodiscard]] ImportFinding ask(const Importer &importer, std::span<const ImportMemory> memories,
-                                    Remembered remembered) const;
+                                    Refusals refusals) const;
+    [[nodiscard]] ImportAttempt offer(ImportProbe &probe, ImportMemory memory, const std::string &key,
+                                      Refusals refusals) const;
     [[nodiscard]] std::string key_of(const ImportFinding &finding, ImportMemory memory) const;
     [[nodiscard]] ImportAttempt attempt(ImportProbe &probe, ImportMemory memory) const;
 
@@ -63,5 +66,9 @@ private:
     std::string device_;
     RouteFinder route_;
 };
+
+// Finds the routes of the Gaudi at a PCI address through a tree that is read when the first is asked for, and kept
+// (/proc/kallsyms alone has some 10 MB). Thread safe.
+[[nodiscard]] ImportJudge::RouteFinder find_routes_from(std::string gaudi, std::function<PciTree()> read);
 
 } // namespace hl

@@ -67,6 +67,14 @@ TEST_F(Choice, OneRefusalIsOfTheMoment)
     }
 }
 
+// The node is opened, and its format read, once.
+TEST_F(Choice, BothRefusalsAreOfOneLook)
+{
+    EXPECT_TRUE(choose({0, -EPERM, -EPERM}, hl::Placement::Device).refusal);
+    EXPECT_EQ(std::ranges::count(kernel.state.calls, "G_FMT"), 1);
+    EXPECT_EQ(offers(), 3);
+}
+
 TEST_F(Choice, ADriverThatNeedsOneStretchGetsHugePages)
 {
     const auto choice = choose({-EFAULT, -EFAULT}, hl::Placement::Host, hl::huge_page_bytes);
@@ -111,7 +119,7 @@ TEST_F(Choice, WhatIsUnknownChangesNothing)
 
 TEST_F(Choice, DeviceMemoryThatIsRefusedHasHostMemoryForARemedy)
 {
-    const auto p2p = choose({0, -EPERM, 0, -EPERM}, hl::Placement::Device);
+    const auto p2p = choose({0, -EPERM, -EPERM}, hl::Placement::Device);
     ASSERT_TRUE(p2p.refusal);
     EXPECT_EQ(p2p.refusal->code, ErrorCode::ImportNoPeerToPeer);
     EXPECT_THAT(p2p.refusal->remedy, HasSubstr("memory=host"));
@@ -120,7 +128,7 @@ TEST_F(Choice, DeviceMemoryThatIsRefusedHasHostMemoryForARemedy)
 TEST_F(Choice, TheSimulatorsDeviceMemoryIsNoDmabuf)
 {
     simulated = true;
-    const auto choice = choose({0, -EINVAL, 0, -EINVAL}, hl::Placement::Device);
+    const auto choice = choose({0, -EINVAL, -EINVAL}, hl::Placement::Device);
     ASSERT_TRUE(choice.refusal);
     EXPECT_EQ(choice.refusal->code, ErrorCode::ImportSimulated);
     EXPECT_THAT(choice.refusal->remedy, HasSubstr("memory=host"));

@@ -76,6 +76,21 @@ TEST_F(Judge, ARefusalOfDeviceMemoryIsNamedAsTheRouteSays)
     EXPECT_THAT(told(hl::PeerRoute::Unknown).text, testing::HasSubstr("user space cannot tell which"));
 }
 
+TEST(Routes, AreFoundInATreeThatIsReadOnceAndOnlyIfAsked)
+{
+    int reads = 0;
+    const auto routes = hl::find_routes_from("0000:03:00.0", [&] {
+        ++reads;
+        return hl::PciTree();
+    });
+    EXPECT_EQ(reads, 0);
+    for (int i = 0; i < 3; ++i)
+        EXPECT_FALSE(routes(hl::test::fake_camera()).reaches());
+    const auto copy = routes;
+    EXPECT_FALSE(copy(hl::test::fake_camera()).reaches());
+    EXPECT_EQ(reads, 1);
+}
+
 TEST_F(Judge, AsksOncePerNodeFormatAndMemory)
 {
     kernel.state.errors[VIDIOC_QBUF] = {0, -EINVAL};
