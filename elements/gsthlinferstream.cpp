@@ -157,8 +157,10 @@ hl::Status GstHlInferStream::submit(GstHlInferQueue::Request &request)
                 .owner = &request,
                 .release_owner = GstHlInferQueue::release_request};
 
+    const bool own_pool = offer_->made(frame);
+    const bool by_peer = gst_hl_buffer_filled_by_peer(frame);
     // A frame of another pool was counted there.
-    if (gst_hl_buffer_came_by_p2p(frame) && offer_->made(frame))
+    if (by_peer && own_pool && !device_->info().simulated)
         counters_->add(hl::CopyKind::P2P, frame_bytes_);
     const bool reads = scheduler_->engine_info().input != hl::InputKind::Nothing;
     if (!reads && reports_ > 0)
@@ -168,9 +170,9 @@ hl::Status GstHlInferStream::submit(GstHlInferQueue::Request &request)
         return std::unexpected(std::move(layout.error()));
     Found found;
     if (*layout) {
-        found = {.ours = true, .own_pool = offer_->made(frame), .placement = (*layout)->placement()};
+        found = {.ours = true, .own_pool = own_pool, .placement = (*layout)->placement()};
         job.frame = &**layout;
-        job.inbound_writes = gst_hl_memory_filled_by_peer(gst_buffer_peek_memory(frame, 0));
+        job.inbound_writes = by_peer;
     }
     if (auto ok = look(found); !ok)
         return ok;

@@ -398,7 +398,8 @@ static GstFlowReturn gst_hl_upload_prepare_output_buffer(GstBaseTransform *trans
     if (self->priv->input == GstHlInput::Device) {
         for (guint i = 0; i < gst_buffer_n_memory(in); ++i)
             gst_hl_memory_peer_written(gst_buffer_peek_memory(in, i));
-        if (self->priv->offer.made(in) && gst_hl_buffer_came_by_p2p(in))
+        if (!gst_hl_transform_device(base)->info().simulated && self->priv->offer.made(in) &&
+            gst_hl_buffer_filled_by_peer(in))
             gst_hl_transform_count(base, hl::CopyKind::P2P);
         *out = in;
         return GST_FLOW_OK;

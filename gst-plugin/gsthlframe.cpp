@@ -54,13 +54,11 @@ hl::Status gst_hl_frame_write(hl::Device &device, const hl::FrameView &from, con
     return {};
 }
 
-bool gst_hl_buffer_came_by_p2p(GstBuffer *buffer)
+bool gst_hl_buffer_filled_by_peer(GstBuffer *buffer)
 {
-    for (guint i = 0; i < gst_buffer_n_memory(buffer); ++i) {
-        GstMemory *const memory = gst_buffer_peek_memory(buffer, i);
-        if (gst_hl_memory_filled_by_peer(memory) && !gst_hl_memory_device(memory)->info().simulated)
+    for (guint i = 0; i < gst_buffer_n_memory(buffer); ++i)
+        if (gst_hl_memory_filled_by_peer(gst_buffer_peek_memory(buffer, i)))
             return true;
-    }
     return false;
 }
 

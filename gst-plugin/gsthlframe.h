@@ -22,9 +22,9 @@
 // Copies a frame by the CPU into a layout in Host placement of the same format. Errors: as hl::Device::host_span().
 [[nodiscard]] hl::Status gst_hl_frame_write(hl::Device &device, const hl::FrameView &from, const hl::FrameLayout &to);
 
-// Whether another PCI device filled this frame in device memory (gst_hl_memory_filled_by_peer() of any of its
-// memories). Never on the simulator, whose device memory no other driver can reach.
-[[nodiscard]] bool gst_hl_buffer_came_by_p2p(GstBuffer *buffer);
+// gst_hl_memory_filled_by_peer() of any of its memories. True on the simulator as well, whose device memory no other
+// driver can reach: there it only tells that nobody here filled it.
+[[nodiscard]] bool gst_hl_buffer_filled_by_peer(GstBuffer *buffer);
 
 // Gives `to`, which holds the same picture in other memory, the flags, timestamps and metas of `from`. Metas that speak
 // of the memory itself stay behind, as do those without a transform function (in 1.26: GstTensorMeta). `to` must be

@@ -48,7 +48,7 @@ protected:
             gst_buffer_pool_set_active(pool_.get(), FALSE);
     }
 
-    enum class Filler { Nobody, Cpu };
+    enum class Filler { Nobody, Cpu, CpuTheFirstPlane };
 
     void push(Filler filler)
     {
@@ -56,6 +56,12 @@ protected:
         ASSERT_EQ(gst_buffer_pool_acquire_buffer(pool_.get(), &buffer, nullptr), GST_FLOW_OK);
         if (filler == Filler::Cpu)
             gst_buffer_memset(buffer, 0, 1, gst_buffer_get_size(buffer));
+        GstMapInfo map;
+        if (filler == Filler::CpuTheFirstPlane) {
+            ASSERT_EQ(gst_buffer_n_memory(buffer), 2u);
+            ASSERT_TRUE(gst_buffer_map_range(buffer, 0, 1, &map, GST_MAP_WRITE));
+            gst_buffer_unmap(buffer, &map);
+        }
         ASSERT_EQ(gst_harness_push(h_.get(), buffer), GST_FLOW_OK);
         gst_buffer_unref(gst_harness_pull(h_.get()));
     }
@@ -122,6 +128,20 @@ TEST_F(P2pTest, WhatPassedHluploadIsFlushedAllTheSame)
     push(Filler::Cpu);
     push(Filler::Nobody);
     EXPECT_EQ(hl::sim::stats(*sim_).flushes, flushes + 2);
+}
+
+// A frame of two dma-bufs, of which the CPU wrote the first.
+TEST_F(P2pTest, OnePlaneOfAPeersIsEnoughToBeCountedAndFlushed)
+{
+    device_->told->simulated = false;
+    start("hlinfer model=builtin:demo memory=device planes=multi");
+    const uint64_t flushes = hl::sim::stats(*sim_).flushes;
+    push(Filler::CpuTheFirstPlane);
+    EXPECT_EQ(count("hlinfer", "p2p"), 1u);
+    EXPECT_EQ(hl::sim::stats(*sim_).flushes, flushes + 1);
+    push(Filler::Cpu);
+    EXPECT_EQ(count("hlinfer", "p2p"), 1u);
+    EXPECT_EQ(hl::sim::stats(*sim_).flushes, flushes + 1);
 }
 
 TEST_F(P2pTest, NoDriverReachesTheSimulatorsMemory)
