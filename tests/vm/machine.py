@@ -114,7 +114,7 @@ class Machine:
                     *(['-object', f'memory-backend-memfd,id=memory,size={self.memory}M,share=on', *self.emulator.arguments()] if self.emulator else []),
                     '-no-user-config', '-nodefaults', '-no-reboot', '-display', 'none', '-monitor', 'none',
                     '-kernel', str(self.kit / 'vmlinuz'), '-initrd', str(self.kit / 'initramfs'),
-                    '-append', f'console=ttyS0 loglevel=5 log_buf_len=16M panic=-1 hugepages={HUGE_PAGES} {QUIET[self.accel]} {self.emulator.topology.kernel if self.emulator else ""}',
+                    '-append', f'console=ttyS0 loglevel=5 log_buf_len=16M panic=-1 hugepages={HUGE_PAGES} {QUIET[self.accel]} {self.emulator.topology.kernel if self.emulator else ""} {os.environ.get("HL_VM_KERNEL", "")}',
                     '-fsdev', f'{share},id=root,path=/,readonly=on', '-device', 'virtio-9p-pci,fsdev=root,mount_tag=root',
                     '-fsdev', f'{share},id=kit,path={self.escaped(self.kit / "root")},readonly=on', '-device', 'virtio-9p-pci,fsdev=kit,mount_tag=kit',
                     '-fsdev', f'{share},id=share,path={self.escaped(self.share)}', '-device', 'virtio-9p-pci,fsdev=share,mount_tag=share',
