@@ -12,6 +12,10 @@ namespace gaudiemu::chip {
 // Writes command buffers for tests (include/gaudi2/gaudi2_packets.h, gaudi/gaudi_packets.h).
 class Packets {
 public:
+    Packets() = default;
+    // `always`: bits of every LIN_DMA.
+    explicit Packets(uint32_t always) : always_(always) {}
+
     Packets &nop() { return words(0, 0x0a000000); }
     Packets &msg_short(uint32_t base, uint32_t offset, uint32_t value)
     {
@@ -22,7 +26,7 @@ public:
     Packets &wreg32(uint32_t offset, uint32_t value) { return words(value, 0x01000000 | offset << 8); }
     Packets &lin_dma(uint64_t from, uint64_t to, uint32_t size, uint32_t bits = 0)
     {
-        return words(size, 0x09000000 | bits).word64(from).word64(to);
+        return words(size, 0x09000000 | always_ | bits).word64(from).word64(to);
     }
     Packets &raw(uint32_t word, uint32_t control) { return words(word, control); }
 
@@ -30,6 +34,7 @@ public:
     [[nodiscard]] uint32_t size() const { return static_cast<uint32_t>(bytes_.size()); }
 
     static constexpr uint32_t memset = 0x10;
+    static constexpr uint32_t linear = 0x8; // the first Gaudi's: addresses, not a tensor
     static constexpr uint32_t write_completion = 0x1;
 
 private:
@@ -42,6 +47,7 @@ private:
         return *this;
     }
 
+    const uint32_t always_ = 0;
     std::vector<std::byte> bytes_;
 };
 

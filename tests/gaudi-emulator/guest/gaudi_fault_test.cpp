@@ -20,7 +20,7 @@ using namespace std::chrono_literals;
 
 Packets copy(const GaudiJobs &jobs)
 {
-    return Packets().lin_dma(jobs.host_address(), jobs.hbm_address(), 4096);
+    return jobs.packets().lin_dma(jobs.host_address(), jobs.hbm_address(), 4096);
 }
 
 class Fault : public ::testing::Test {

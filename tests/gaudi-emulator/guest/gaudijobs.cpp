@@ -26,13 +26,35 @@ Pages make_pages(size_t size)
 int GaudiJobs::open()
 {
     host_ = make_pages(host_size);
-    buffer_ = make_pages(buffer_size);
-    if (!host_ || !buffer_)
+    if (!host_)
         return ENOMEM;
     if (const int error = device_.open())
         return error;
+    if (const int error = device_.chip(chip_))
+        return error;
     if (const int error = device_.map_host(host_.get(), host_size, host_address_))
         return error;
+    return first_gaudi() ? open_first_gaudi() : open_gaudi2();
+}
+
+// The driver hands no HBM out: it is the user's (common/memory.c alloc_device_memory()).
+int GaudiJobs::open_first_gaudi()
+{
+    hbm_address_ = chip_.memory;
+    if (const int error = device_.create_buffer(buffer_size, buffer_address_))
+        return error;
+    void *const memory = device_.map_buffer(buffer_address_, buffer_size);
+    if (memory == MAP_FAILED)
+        return errno;
+    buffer_ = Pages(static_cast<std::byte *>(memory), Unmap{buffer_size});
+    return 0;
+}
+
+int GaudiJobs::open_gaudi2()
+{
+    buffer_ = make_pages(buffer_size);
+    if (!buffer_)
+        return ENOMEM;
     if (const int error = device_.map_host(buffer_.get(), buffer_size, buffer_address_))
         return error;
     if (const int error = device_.allocate(4096, handle_))
@@ -42,11 +64,29 @@ int GaudiJobs::open()
 
 void GaudiJobs::close()
 {
+    if (first_gaudi())
+        buffer_.reset(); // the mapping is of the device, and keeps it
     device_.close();
+}
+
+chip::Packets GaudiJobs::packets() const
+{
+    return chip::Packets(first_gaudi() ? chip::Packets::linear : 0);
+}
+
+int GaudiJobs::export_hbm(uint64_t offset, uint64_t size, hl::UniqueFd &dmabuf) const
+{
+    // gaudi.c has no virtual HBM: common/memory.c export_dmabuf() then takes no offset.
+    return first_gaudi() ? device_.export_dmabuf(hbm_address_ + offset, size, 0, dmabuf)
+                         : device_.export_dmabuf(hbm_address_, size, offset, dmabuf);
 }
 
 int GaudiJobs::send(uint32_t queue, const chip::Packets &packets, uint64_t &sequence, size_t at)
 {
+    if (first_gaudi()) { // copied at once, and always from the start
+        std::memcpy(buffer_.get(), packets.bytes().data(), packets.size());
+        return device_.submit_buffer(queue, buffer_address_, packets.size(), sequence);
+    }
     std::memcpy(buffer_.get() + at, packets.bytes().data(), packets.size());
     return device_.submit(queue, buffer_address_ + at, packets.size(), sequence);
 }

@@ -22,11 +22,13 @@ struct Unmap {
 };
 using Pages = std::unique_ptr<std::byte, Unmap>;
 
-// An open accelerator with host memory, room for command buffers and a page of HBM mapped: what a job needs.
+// An open accelerator with host memory, room for command buffers and a stretch of HBM: what a job needs. On a Gaudi2
+// the HBM is a page of it, mapped, and command buffers lie in host memory; on a first Gaudi the HBM has its physical
+// addresses, and command buffers are the driver's.
 class GaudiJobs {
 public:
-    static constexpr uint32_t queue_down = 0; // GAUDI2_QUEUE_ID_PDMA_0_0
-    static constexpr uint32_t queue_up = 4;   // GAUDI2_QUEUE_ID_PDMA_1_0
+    static constexpr uint32_t queue_down = 0; // GAUDI2_QUEUE_ID_PDMA_0_0, GAUDI_QUEUE_ID_DMA_0_0
+    static constexpr uint32_t queue_up = 4;   // GAUDI2_QUEUE_ID_PDMA_1_0, GAUDI_QUEUE_ID_DMA_1_0
     static constexpr uint64_t hbm_size = 768 << 20;
     static constexpr size_t host_size = 24 << 20;
     static constexpr size_t buffer_size = 1 << 20;
@@ -39,6 +41,12 @@ public:
     // 0 or errno.
     [[nodiscard]] int open();
     void close();
+
+    // For the chip that this is.
+    [[nodiscard]] chip::Packets packets() const;
+    [[nodiscard]] bool first_gaudi() const noexcept { return chip_.id == 0x1000; }
+    // A dma-buf of a part of the HBM.
+    [[nodiscard]] int export_hbm(uint64_t offset, uint64_t size, hl::UniqueFd &dmabuf) const;
 
     // The command buffer lies at `at` of the room for them.
     [[nodiscard]] int send(uint32_t queue, const chip::Packets &packets, uint64_t &sequence, size_t at = 0);
@@ -55,7 +63,11 @@ public:
     [[nodiscard]] uint64_t hbm_address() const noexcept { return hbm_address_; }
 
 private:
+    [[nodiscard]] int open_gaudi2();
+    [[nodiscard]] int open_first_gaudi();
+
     HlDevice device_;
+    HlDevice::Chip chip_;
     Pages host_, buffer_;
     uint64_t host_address_ = 0, buffer_address_ = 0, handle_ = 0, hbm_address_ = 0;
 };

@@ -4,6 +4,7 @@
 #include <drm/habanalabs_accel.h>
 #include <fcntl.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -19,6 +20,14 @@ int HlDevice::open(const char *node)
 void HlDevice::close()
 {
     fd_.reset();
+}
+
+int HlDevice::chip(Chip &chip) const
+{
+    hl_info_hw_ip_info answer{};
+    const int error = info(HL_INFO_HW_IP_INFO, &answer, sizeof answer);
+    chip = {answer.device_id, answer.dram_base_address};
+    return error;
 }
 
 int HlDevice::status(uint32_t &status) const
@@ -100,11 +109,36 @@ int HlDevice::export_dmabuf(uint64_t address, uint64_t size, uint64_t offset, hl
 
 int HlDevice::submit(uint32_t queue, uint64_t address, uint32_t size, uint64_t &sequence) const
 {
+    return submit_chunk(queue, address, size, HL_CS_CHUNK_FLAGS_USER_ALLOC_CB, sequence);
+}
+
+int HlDevice::submit_buffer(uint32_t queue, uint64_t handle, uint32_t size, uint64_t &sequence) const
+{
+    return submit_chunk(queue, handle, size, 0, sequence);
+}
+
+int HlDevice::create_buffer(uint32_t size, uint64_t &handle) const
+{
+    hl_cb_args arguments{};
+    arguments.in.op = HL_CB_OP_CREATE;
+    arguments.in.cb_size = size;
+    const int error = call(DRM_IOCTL_HL_CB, &arguments);
+    handle = arguments.out.cb_handle;
+    return error;
+}
+
+void *HlDevice::map_buffer(uint64_t handle, size_t size) const
+{
+    return mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd_.get(), static_cast<off_t>(handle));
+}
+
+int HlDevice::submit_chunk(uint32_t queue, uint64_t buffer, uint32_t size, uint32_t flags, uint64_t &sequence) const
+{
     hl_cs_chunk chunk{};
-    chunk.cb_handle = address;
+    chunk.cb_handle = buffer;
     chunk.queue_index = queue;
     chunk.cb_size = size;
-    chunk.cs_chunk_flags = HL_CS_CHUNK_FLAGS_USER_ALLOC_CB;
+    chunk.cs_chunk_flags = flags;
     hl_cs_args arguments{};
     arguments.in.chunks_execute = reinterpret_cast<uintptr_t>(&chunk);
     arguments.in.num_chunks_execute = 1;

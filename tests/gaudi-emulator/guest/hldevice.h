@@ -23,6 +23,11 @@ public:
     [[nodiscard]] int open(const char *node = "/dev/accel/accel0");
     void close();
 
+    struct Chip {
+        uint32_t id = 0;     // of the PCI device
+        uint64_t memory = 0; // where the user's HBM begins
+    };
+    [[nodiscard]] int chip(Chip &chip) const;
     [[nodiscard]] int status(uint32_t &status) const; // enum hl_device_status
     [[nodiscard]] int version(std::string &cpucp) const;
 
@@ -35,14 +40,21 @@ public:
     // A dma-buf of `size` bytes from `offset` of what is mapped at `address`.
     [[nodiscard]] int export_dmabuf(uint64_t address, uint64_t size, uint64_t offset, hl::UniqueFd &dmabuf) const;
 
-    // A command buffer that lies at a device address.
+    // A command buffer that lies at a device address, the Gaudi2's kind.
     [[nodiscard]] int submit(uint32_t queue, uint64_t address, uint32_t size, uint64_t &sequence) const;
+    // One of the driver's own making, the first Gaudi's kind. It is copied at the submission.
+    [[nodiscard]] int submit_buffer(uint32_t queue, uint64_t handle, uint32_t size, uint64_t &sequence) const;
+    [[nodiscard]] int create_buffer(uint32_t size, uint64_t &handle) const;
+    // Its bytes; MAP_FAILED and errno.
+    [[nodiscard]] void *map_buffer(uint64_t handle, size_t size) const;
     // `outcome`: HL_WAIT_CS_STATUS_*.
     [[nodiscard]] int wait(uint64_t sequence, uint64_t microseconds, uint32_t &outcome) const;
     [[nodiscard]] int flush_inbound() const;
 
 private:
     [[nodiscard]] int call(unsigned long request, void *arguments) const;
+    [[nodiscard]] int submit_chunk(uint32_t queue, uint64_t buffer, uint32_t size, uint32_t flags,
+                                   uint64_t &sequence) const;
     [[nodiscard]] int info(uint32_t op, void *into, uint32_t size) const;
 
     hl::UniqueFd fd_;
