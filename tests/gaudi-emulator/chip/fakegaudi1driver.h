@@ -33,12 +33,13 @@ public:
     {}
 
     // gaudi_hw_init(), as far as it is needed.
-    void start()
+    void start(bool with_tables = true)
     {
         // gaudi_init_cpu(): bits 49:39 of host_base.
         reg(gaudi1::cpuif::cpu_msb_addr, static_cast<uint32_t>(gaudi1::host_base >> 39));
         boot();
-        set_hop0();
+        if (with_tables)
+            set_hop0();
         start_queue(dma0, queues);
         start_queue(dma1, queues + 0x40000);
         start_cpu_queue();

@@ -207,6 +207,29 @@ TEST_F(Gaudi1Queue, ACoreCommitsWithoutAQueue)
     EXPECT_EQ(driver->host.interrupts(0), 0u);
 }
 
+TEST_F(Gaudi1Queue, ACoreIsBusyUntilItsJobIsDone)
+{
+    start_with("dma-stall@1");
+    driver->send(Packets().lin_dma(user_hbm, user_hbm + 64, 64, linear));
+    ASSERT_TRUE(driver->chip->dma().wait_jobs(1, FakeGaudi1Driver::bound));
+    driver->reg(dma::core0 + dma::dst_tsize, 64);
+    driver->reg(dma::core0 + dma::commit, 0x18); // behind the other one
+    EXPECT_EQ(driver->reg(0x500190), 0x80000000u);
+    driver->chip->reset();
+    EXPECT_EQ(driver->reg(0x500190), 0u);
+}
+
+TEST_F(Gaudi1Queue, AResetForgetsTheTables)
+{
+    driver->map(va, host_base + data);
+    driver->run(Packets().lin_dma(va, user_hbm, 8, linear));
+    driver->chip->reset();
+    driver->start(false);
+    driver->send(Packets().lin_dma(va, user_hbm, 8, linear));
+    ASSERT_TRUE(driver->chip->settle(FakeGaudi1Driver::bound));
+    EXPECT_NE(driver->faults().find("ASID 1 has no tables"), std::string::npos) << driver->faults();
+}
+
 TEST_F(Gaudi1Queue, IsIdleWhenItIs)
 {
     for (const auto &place : queue_manager_places()) {

@@ -126,6 +126,20 @@ TEST_F(Gaudi1Firmware, AnswersInPlace)
     EXPECT_EQ(driver.cpu(30, 0).result, 0x0019001900190019u) << "gaudi_fetch_psoc_frequency()";
 }
 
+// gaudi_init_cpu_queues() asks with PQ_INIT_STATUS_READY_FOR_CP_SINGLE_MSI.
+TEST_F(Gaudi1Firmware, TakesAQueueForOneMsi)
+{
+    const auto asked_with = [&](uint32_t value) {
+        driver.reg(0x442200, 0);
+        driver.reg(0x442230, value);
+        driver.reg(driver.psoc(scratchpad::pi_update_irq), 484);
+        EXPECT_TRUE(driver.chip->settle(FakeGaudi1Driver::bound));
+        return driver.reg(0x442230);
+    };
+    EXPECT_EQ(asked_with(3), 2u);
+    EXPECT_EQ(asked_with(1), 1u) << "a Gaudi2's";
+}
+
 TEST_F(Gaudi1Firmware, InfoIsOfAnHl205)
 {
     ASSERT_TRUE(driver.cpu(14, host_base + FakeGaudi1Driver::info, 1760).answered);
