@@ -4,10 +4,9 @@
 // capture card writes, the scan-out engine reads; that it happened is told by the card, by the engine and by the
 // Gaudi's own DMA.
 
-#include "chip/packets.h"
 #include "guest/capturenode.h"
 #include "guest/cardregisters.h"
-#include "guest/hldevice.h"
+#include "guest/gaudijobs.h"
 #include "guest/kernelreturns.h"
 #include "guest/screen.h"
 
@@ -15,7 +14,6 @@
 
 #include <drm/habanalabs_accel.h>
 #include <gtest/gtest.h>
-#include <sys/mman.h>
 
 #include <array>
 #include <chrono>
@@ -30,9 +28,7 @@ namespace {
 
 using chip::Packets;
 
-constexpr uint32_t queue_down = 0;        // GAUDI2_QUEUE_ID_PDMA_0_0
-constexpr uint32_t queue_up = 4;          // GAUDI2_QUEUE_ID_PDMA_1_0
-constexpr uint64_t patience = 20'000'000; // microseconds
+constexpr unsigned patience = 20; // seconds
 constexpr size_t buffers = 4;
 constexpr uint64_t buffer_distance = 8 << 20; // from one frame in HBM to the next
 constexpr uint32_t poison = 0xdeadbeef;
@@ -63,59 +59,48 @@ private:
 
 class Peer : public ::testing::Test {
 protected:
-    static constexpr size_t host_size = 10 << 20;
-
     void SetUp() override
     {
-        ASSERT_EQ(device.open(), 0);
+        ASSERT_EQ(jobs.open(), 0);
         releases.emplace({"habanalabs:hpriv_release"});
-        void *const memory = mmap(nullptr, host_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        ASSERT_NE(memory, MAP_FAILED);
-        host = std::span(static_cast<std::byte *>(memory), host_size);
-        ASSERT_EQ(device.map_host(host.data(), host_size, host_address), 0);
-        uint64_t handle = 0;
-        ASSERT_EQ(device.allocate(4096, handle), 0);
-        ASSERT_EQ(device.map(handle, hbm), 0);
+        host = std::span(jobs.host(), GaudiJobs::host_size);
     }
 
     void TearDown() override
     {
-        device.close();
+        jobs.close();
         // A worker of the kernel lets go of the frames that the engine showed (drivers/gpu/drm/drm_atomic_helper.c
         // commit_tail()): the context may end after all that is closed here.
         EXPECT_TRUE(!releases || releases->wait(std::chrono::seconds(30))) << "something keeps the context";
-        if (!host.empty())
-            munmap(host.data(), host.size());
     }
 
     [[nodiscard]] int export_frame(size_t index, uint64_t bytes, hl::UniqueFd &dmabuf) const
     {
-        return device.export_dmabuf(hbm, (bytes + 4095) & ~uint64_t{4095}, index * buffer_distance, dmabuf);
+        return jobs.export_hbm(index * buffer_distance, (bytes + 4095) & ~uint64_t{4095}, dmabuf);
     }
+    [[nodiscard]] uint64_t frame_address(size_t index) const { return jobs.hbm_address() + index * buffer_distance; }
 
-    // One job of the Gaudi's, whose packets lie behind the frame in host memory.
+    // One job of the Gaudi's.
     void run(uint32_t queue, const Packets &packets)
     {
-        constexpr size_t place = host_size - 4096;
-        std::memcpy(&host[place], packets.bytes().data(), packets.size());
-        uint64_t sequence = 0;
-        uint32_t outcome = HL_WAIT_CS_STATUS_BUSY;
-        ASSERT_EQ(device.submit(queue, host_address + place, packets.size(), sequence), 0);
-        ASSERT_EQ(device.wait(sequence, patience, outcome), 0);
-        ASSERT_EQ(outcome, static_cast<uint32_t>(HL_WAIT_CS_STATUS_COMPLETED));
+        const auto done = jobs.run(queue, packets, patience);
+        ASSERT_EQ(done.error, 0);
+        ASSERT_EQ(done.outcome, HL_WAIT_CS_STATUS_COMPLETED);
     }
 
     void fill_with_poison(size_t index, uint64_t bytes)
     {
-        run(queue_down, Packets().lin_dma(poison, hbm + index * buffer_distance,
-                                          static_cast<uint32_t>((bytes + 3) & ~uint64_t{3}), Packets::memset));
+        run(GaudiJobs::queue_down,
+            jobs.packets().lin_dma(poison, frame_address(index), static_cast<uint32_t>((bytes + 3) & ~uint64_t{3}),
+                                   Packets::memset));
     }
 
     // A frame of HBM in host memory, brought by the Gaudi.
     std::span<const std::byte> fetch(size_t index, uint64_t bytes)
     {
         std::memset(host.data(), 0, bytes);
-        run(queue_up, Packets().lin_dma(hbm + index * buffer_distance, host_address, static_cast<uint32_t>(bytes)));
+        run(GaudiJobs::queue_up,
+            jobs.packets().lin_dma(frame_address(index), jobs.host_address(), static_cast<uint32_t>(bytes)));
         return host.first(bytes);
     }
 
@@ -143,7 +128,7 @@ protected:
             CaptureNode::Frame frame;
             ASSERT_EQ(camera.dequeue(frame), 0);
             ASSERT_FALSE(frame.broken) << frame.sequence;
-            ASSERT_EQ(device.flush_inbound(), 0);
+            ASSERT_EQ(jobs.device().flush_inbound(), 0);
             const auto there = fetch(frame.index, bytes);
             const auto stamp = read_stamp(picture, there);
             ASSERT_TRUE(stamp) << "frame " << frame.sequence;
@@ -158,10 +143,9 @@ protected:
         ASSERT_EQ(camera.stop(), 0);
     }
 
-    HlDevice device;
+    GaudiJobs jobs;
     std::optional<KernelReturns> releases;
     std::span<std::byte> host;
-    uint64_t host_address = 0, hbm = 0;
 };
 
 TEST_F(Peer, CardWritesFramesIntoHbm)
@@ -205,8 +189,8 @@ TEST_F(Peer, EngineReadsHbm)
         hl::UniqueFd dmabuf;
         uint32_t handle = 0;
         FramePainter(picture).paint(number, host);
-        run(queue_down,
-            Packets().lin_dma(host_address, hbm + number * buffer_distance, static_cast<uint32_t>(picture.bytes)));
+        run(GaudiJobs::queue_down,
+            jobs.packets().lin_dma(jobs.host_address(), frame_address(number), static_cast<uint32_t>(picture.bytes)));
         ASSERT_EQ(export_frame(number, picture.bytes, dmabuf), 0);
         ASSERT_EQ(screen.import(dmabuf.get(), handle), 0);
         ASSERT_EQ(screen.show(handle), 0);
