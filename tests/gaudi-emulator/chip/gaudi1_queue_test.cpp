@@ -178,6 +178,18 @@ INSTANTIATE_TEST_SUITE_P(Bits, Gaudi1Refused,
 TEST_F(Gaudi1Queue, FencesAreNotBuilt)
 {
     expect_fault(Packets().raw(0, 0x08000000), event_dma0_qm);
+    // What the driver says of the command buffer: gaudi_handle_sw_config_stream_data().
+    EXPECT_EQ(driver->reg(0x508174), static_cast<uint32_t>(host_base + FakeGaudi1Driver::free));
+    EXPECT_EQ(driver->reg(0x508178), static_cast<uint32_t>(host_base >> 32));
+    EXPECT_EQ(driver->reg(0x50817c), 8u + 8u + 2 * 16u) << "the fence, and what send() appends";
+}
+
+TEST_F(Gaudi1Queue, EachStreamNamesItsOwnCommandBuffer)
+{
+    driver->submit(Packets().raw(0, 0x0a000000), FakeGaudi1Driver::dma1, 3);
+    ASSERT_TRUE(driver->chip->settle(FakeGaudi1Driver::bound));
+    EXPECT_EQ(driver->reg(0x5281a4), static_cast<uint32_t>(host_base + FakeGaudi1Driver::free)); // CQ_PTR_LO_3
+    EXPECT_EQ(driver->reg(0x528174), 0u);
 }
 
 // gaudi_memset_registers(): the driver clears sync objects; nobody else counts on them.

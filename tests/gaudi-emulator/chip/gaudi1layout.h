@@ -61,6 +61,8 @@ inline constexpr chip::EngineLayout engine_layout{
               .current_inst_lo = qm::current_inst_lo,
               .current_inst_hi = qm::current_inst_hi,
               .cgm_sts = qm::cgm_sts,
+              .cq_ptr = qm::cq_ptr_lo,
+              .cq_step = qm::cq_step,
               .pqc_cfg = 0,
               .pqc_lbw_wdata = 0,
               .pqc_lbw_base_lo = 0,

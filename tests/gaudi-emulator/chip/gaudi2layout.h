@@ -57,6 +57,8 @@ inline constexpr chip::EngineLayout engine_layout{
               .current_inst_lo = qm::current_inst_lo,
               .current_inst_hi = qm::current_inst_hi,
               .cgm_sts = qm::cgm_sts,
+              .cq_ptr = 0,
+              .cq_step = 0,
               .pqc_cfg = qm::pqc_cfg,
               .pqc_lbw_wdata = qm::pqc_lbw_wdata,
               .pqc_lbw_base_lo = qm::pqc_lbw_base_lo,

@@ -32,6 +32,8 @@ struct QueueLayout {
     uint32_t current_inst_lo;
     uint32_t current_inst_hi;
     uint32_t cgm_sts;
+    uint32_t cq_ptr; // the command buffer under way: its address, then its size; cq_step to the next stream's
+    uint32_t cq_step;
     uint32_t pqc_cfg; // completions of whole descriptors
     uint32_t pqc_lbw_wdata;
     uint32_t pqc_lbw_base_lo;

@@ -117,6 +117,12 @@ void QueueManager::work(unsigned stream, JobGate::Epoch epoch)
 
 bool QueueManager::run(unsigned stream, const Descriptor &descriptor, JobGate::Epoch epoch)
 {
+    if (layout_.cq_ptr) {
+        const uint32_t at = place_.page + layout_.cq_ptr + stream * layout_.cq_step;
+        registers_.store(at, static_cast<uint32_t>(descriptor.address));
+        registers_.store(at + 4, static_cast<uint32_t>(descriptor.address >> 32));
+        registers_.store(at + 8, descriptor.size);
+    }
     std::vector<std::byte> buffer(std::min(descriptor.size, largest_buffer));
     const auto got = fabric_.read(part(stream, buffer_part(stream)), descriptor.address, buffer);
     if (!got || descriptor.size > largest_buffer) {
