@@ -120,17 +120,39 @@ private:
             return -ENOENT;
         const DrmPtr<drmModeCrtc, drmModeFreeCrtc> before(drmModeGetCrtc(fd_.get(), display->crtc));
         if (!before)
-            return -errno;
+            return errno ? -errno : -EIO;
         std::vector<uint32_t> connectors = connectors_of(display->crtc);
+        // Dark, or another's: not ours to switch on or off.
+        if (!connectors.empty() && (!lit(display->connector) || !std::ranges::contains(connectors, display->connector)))
+            return -EBUSY;
         // Legacy calls return once the picture is on its way out (drm_atomic_helper.c drm_atomic_helper_commit_tail).
         if (drmModeSetCrtc(fd_.get(), display->crtc, id, 0, 0, &display->connector, 1, &display->mode) != 0)
             return -errno;
-        if (before->mode_valid && before->buffer_id)
-            (void)drmModeSetCrtc(fd_.get(), display->crtc, before->buffer_id, before->x, before->y, connectors.data(),
-                                 static_cast<int>(connectors.size()), &before->mode);
-        else
-            (void)drmModeSetCrtc(fd_.get(), display->crtc, 0, 0, 0, nullptr, 0, nullptr);
-        return 0;
+        const bool lighted = before->mode_valid && before->buffer_id;
+        const int restored = lighted
+                                 ? drmModeSetCrtc(fd_.get(), display->crtc, before->buffer_id, before->x, before->y,
+                                                  connectors.data(), static_cast<int>(connectors.size()), &before->mode)
+                                 : drmModeSetCrtc(fd_.get(), display->crtc, 0, 0, 0, nullptr, 0, nullptr);
+        return restored == 0 ? 0 : -ECANCELED;
+    }
+
+    // Its DPMS property says "on", which is 0 (drm_mode.h DRM_MODE_DPMS_ON).
+    bool lit(uint32_t connector)
+    {
+        return property_of(connector, DRM_MODE_OBJECT_CONNECTOR, "DPMS") == uint64_t{DRM_MODE_DPMS_ON};
+    }
+
+    std::optional<uint64_t> property_of(uint32_t object, uint32_t type, std::string_view name)
+    {
+        const DrmPtr<drmModeObjectProperties, drmModeFreeObjectProperties> all(
+            drmModeObjectGetProperties(fd_.get(), object, type));
+        for (uint32_t i = 0; all && i < all->count_props; ++i) {
+            const DrmPtr<drmModePropertyRes, drmModeFreeProperty> property(
+                drmModeGetProperty(fd_.get(), all->props[i]));
+            if (property && std::string_view(property->name) == name)
+                return all->prop_values[i];
+        }
+        return std::nullopt;
     }
 
     std::optional<Display> display_of(uint32_t width, uint32_t height)
@@ -186,15 +208,7 @@ private:
 
     bool cursor(uint32_t plane)
     {
-        const DrmPtr<drmModeObjectProperties, drmModeFreeObjectProperties> all(
-            drmModeObjectGetProperties(fd_.get(), plane, DRM_MODE_OBJECT_PLANE));
-        for (uint32_t i = 0; all && i < all->count_props; ++i) {
-            const DrmPtr<drmModePropertyRes, drmModeFreeProperty> property(
-                drmModeGetProperty(fd_.get(), all->props[i]));
-            if (property && std::string_view(property->name) == "type")
-                return all->prop_values[i] == DRM_PLANE_TYPE_CURSOR;
-        }
-        return false;
+        return property_of(plane, DRM_MODE_OBJECT_PLANE, "type") == uint64_t{DRM_PLANE_TYPE_CURSOR};
     }
 
     UniqueFd fd_;

@@ -37,7 +37,8 @@ public:
     [[nodiscard]] virtual int add_framebuffer(const Framebuffer &wanted, uint32_t handle, uint32_t &id) = 0;
     virtual void remove_framebuffer(uint32_t id) = 0;
     // Shows a framebuffer on the first connected display that has a mode of its size, until the driver says it does,
-    // and brings back what was shown before. -ENOENT: no such display; -EACCES, -EBUSY: somebody else is the master.
+    // and brings back what was shown before. -ENOENT: no such display; -EACCES, -EBUSY: somebody else is the master,
+    // or the display is dark; -ECANCELED: shown, but what was there before could not be brought back.
     [[nodiscard]] virtual int show(const Framebuffer &made, uint32_t id) = 0;
 };
 
@@ -58,7 +59,7 @@ public:
     // One V4L2 ioctl: 0 or -errno; retries EINTR.
     [[nodiscard]] virtual int ioctl(int fd, unsigned long request, void *argument) = 0;
 
-    // Waits for `events` of poll(2) on a V4L2 node: 0, -ETIMEDOUT, or -EIO where the queue has failed.
+    // Waits for `events` of poll(2) on a V4L2 node: 0, -ETIMEDOUT, -EIO where the queue has failed, or poll's -errno.
     [[nodiscard]] virtual int wait(int fd, short events, std::chrono::milliseconds patience) = 0;
 
     // Opens a DRM node and does not stay its master. Null, and `error` set, where that fails.

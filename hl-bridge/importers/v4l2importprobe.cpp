@@ -154,31 +154,39 @@ std::optional<ImportUse> V4l2ImportProbe::use(std::span<const ImportFrame> plane
     Streaming streaming(kernel_, fd_.get(), queue_);
     if (const int error = streaming.start(); error < 0)
         return ImportUse{.attempt = failed(ImportStep::Stream, -error)};
-    return dequeue(patience);
+    return dequeue(planes, patience);
 }
 
-ImportUse V4l2ImportProbe::dequeue(std::chrono::milliseconds patience)
+ImportUse V4l2ImportProbe::dequeue(std::span<const ImportFrame> planes, std::chrono::milliseconds patience)
 {
     const short event = V4L2_TYPE_IS_OUTPUT(queue_) ? POLLOUT : POLLIN;
-    if (const int error = kernel_.wait(fd_.get(), event, patience); error < 0)
-        return {.attempt = failed(ImportStep::Dequeue, -error)};
-    std::array<v4l2_plane, VIDEO_MAX_PLANES> parts{};
-    v4l2_buffer buffer{};
-    buffer.type = queue_;
-    buffer.memory = V4L2_MEMORY_DMABUF;
     const bool planar = V4L2_TYPE_IS_MULTIPLANAR(queue_);
-    if (planar) {
-        buffer.m.planes = parts.data();
-        buffer.length = static_cast<uint32_t>(format_.plane_bytes.size());
+    const auto end = std::chrono::steady_clock::now() + patience;
+    for (int error = ETIMEDOUT;; error = EIO) {
+        const auto left = std::chrono::ceil<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+        const int failure = left.count() > 0 ? kernel_.wait(fd_.get(), event, left) : -ETIMEDOUT;
+        if (failure < 0)
+            return {.attempt = failed(ImportStep::Dequeue, failure == -ETIMEDOUT ? error : -failure)};
+        std::array<v4l2_plane, VIDEO_MAX_PLANES> parts{};
+        v4l2_buffer buffer{};
+        buffer.type = queue_;
+        buffer.memory = V4L2_MEMORY_DMABUF;
+        if (planar) {
+            buffer.m.planes = parts.data();
+            buffer.length = static_cast<uint32_t>(format_.plane_bytes.size());
+        }
+        if (const int refused = kernel_.ioctl(fd_.get(), VIDIOC_DQBUF, &buffer); refused < 0)
+            return {.attempt = failed(ImportStep::Dequeue, -refused)};
+        if (buffer.flags & V4L2_BUF_FLAG_ERROR) {
+            if (const int refused = queue_frame(planes, buffer.index); refused < 0)
+                return {.attempt = failed(ImportStep::Dequeue, -refused)};
+            continue;
+        }
+        ImportUse out{.attempt = {.step = ImportStep::Dequeue}};
+        for (size_t i = 0; event == POLLIN && i < format_.plane_bytes.size(); ++i)
+            out.filled.push_back(std::min(planar ? parts[i].bytesused : buffer.bytesused, format_.plane_bytes[i]));
+        return out;
     }
-    if (const int error = kernel_.ioctl(fd_.get(), VIDIOC_DQBUF, &buffer); error < 0)
-        return {.attempt = failed(ImportStep::Dequeue, -error)};
-    if (buffer.flags & V4L2_BUF_FLAG_ERROR)
-        return {.attempt = failed(ImportStep::Dequeue, EIO)};
-    ImportUse out{.attempt = {.step = ImportStep::Dequeue}};
-    for (size_t i = 0; event == POLLIN && i < format_.plane_bytes.size(); ++i)
-        out.filled.push_back(std::min(planar ? parts[i].bytesused : buffer.bytesused, format_.plane_bytes[i]));
-    return out;
 }
 
 int V4l2ImportProbe::queue_frame(std::span<const ImportFrame> planes, uint32_t index)

@@ -24,7 +24,8 @@ private:
     [[nodiscard]] int read_format();
     [[nodiscard]] int queue_frame(std::span<const ImportFrame> planes, uint32_t index);
     [[nodiscard]] ImportAttempt refused(std::span<const ImportFrame> planes, int error);
-    [[nodiscard]] ImportUse dequeue(std::chrono::milliseconds patience);
+    // The first frame that the driver does not call broken, as cameras do with some after they start.
+    [[nodiscard]] ImportUse dequeue(std::span<const ImportFrame> planes, std::chrono::milliseconds patience);
     [[nodiscard]] ImportAttempt failed(ImportStep step, int error);
 
     Kernel &kernel_;

@@ -84,7 +84,12 @@ std::optional<Arguments> parse(int count, char **values)
         }
     }
     if (!out.root.empty() && (!out.nodes.empty() || !out.device.empty() || out.self_test)) {
-        (void)std::fprintf(stderr, "hl-doctor: a saved tree has no nodes to ask and no device\n%s", usage);
+        (void)std::fprintf(stderr, "hl-doctor: a saved tree has no nodes to ask, to test or to take memory from\n%s",
+                           usage);
+        return std::nullopt;
+    }
+    if (!out.save.empty() && out.self_test) {
+        (void)std::fprintf(stderr, "hl-doctor: --save judges nothing that --self-test could test\n%s", usage);
         return std::nullopt;
     }
     return out;

@@ -17,10 +17,11 @@ ImportTrial not_tried(ImportStep step, std::string why, int sys_errno = 0)
     return {.outcome = TrialOutcome::NotTried, .step = step, .sys_errno = sys_errno, .text = std::move(why)};
 }
 
-// Nobody else's use, no missing signal and no missing display says anything about the memory.
-bool unrelated(int err)
+// Says nothing about the memory: the moment, somebody else's use, no signal, no display.
+bool unrelated(const ImportAttempt &attempt)
 {
-    return err == EBUSY || err == EACCES || err == ENOLINK || err == ENOENT;
+    const int err = attempt.sys_errno;
+    return !attempt.lasting() || err == EACCES || err == ENOLINK || err == ENOENT;
 }
 
 ImportTrial judge_offer(const Importer &importer, ImportMemory memory, const ImportAttempt &attempt)
@@ -37,34 +38,41 @@ ImportTrial judge_offer(const Importer &importer, ImportMemory memory, const Imp
     return not_tried(attempt.step, verdict->text, attempt.sys_errno);
 }
 
-ImportTrial judge_show(const Importer &importer, int err)
+ImportTrial judge_show(const Importer &importer, const ImportAttempt &attempt)
 {
+    const int err = attempt.sys_errno;
     if (err == ENOENT)
-        return not_tried(ImportStep::Show, "no connected display has a mode of the frame's size", err);
-    if (unrelated(err))
-        return not_tried(ImportStep::Show, "somebody else has the display", err);
-    return {.outcome = TrialOutcome::Refused,
-            .step = ImportStep::Show,
+        return not_tried(attempt.step, "no connected display has a mode of the frame's size", err);
+    if (err == EBUSY || err == EACCES)
+        return not_tried(attempt.step, "somebody else has the display, or it is dark", err);
+    if (err == ECANCELED)
+        return {.outcome = TrialOutcome::Failed,
+                .step = attempt.step,
+                .sys_errno = err,
+                .text = std::format("{} showed it, and does not show again what it showed before", importer.driver)};
+    return {.outcome = unrelated(attempt) ? TrialOutcome::NotTried : TrialOutcome::Refused,
+            .step = attempt.step,
             .sys_errno = err,
             .text = std::format("{} does not show it ({})", importer.driver, errno_text(err))};
 }
 
-// The frame was mapped, and then nothing came of it.
+// The frame was mapped, and then nothing came of it. A camera's silence is judged beside what came of other memory.
 ImportTrial judge_stream(const Importer &importer, const ImportAttempt &attempt)
 {
-    ImportTrial out{.outcome = TrialOutcome::Failed, .step = attempt.step, .sys_errno = attempt.sys_errno};
-    if (attempt.step == ImportStep::Stream && unrelated(attempt.sys_errno))
-        out.outcome = TrialOutcome::NotTried;
-    out.text = std::format("{} took the frame and gave it not back ({}: {})", importer.driver,
-                           import_step_name(attempt.step), errno_text(attempt.sys_errno));
-    return out;
+    const bool silent = attempt.step == ImportStep::Dequeue && !attempt.gone;
+    return {.outcome = silent || !unrelated(attempt) ? TrialOutcome::Failed : TrialOutcome::NotTried,
+            .step = attempt.step,
+            .sys_errno = attempt.sys_errno,
+            .text = std::format("{} took the frame and {} ({}: {})", importer.driver,
+                                attempt.step == ImportStep::Stream ? "did not start to stream" : "gave it not back",
+                                import_step_name(attempt.step), errno_text(attempt.sys_errno))};
 }
 
 ImportTrial judge_failure(const Importer &importer, ImportMemory memory, const ImportAttempt &attempt)
 {
     switch (attempt.step) {
     case ImportStep::Show:
-        return judge_show(importer, attempt.sys_errno);
+        return judge_show(importer, attempt);
     case ImportStep::Stream:
     case ImportStep::Dequeue:
         return judge_stream(importer, attempt);
@@ -76,18 +84,17 @@ ImportTrial judge_failure(const Importer &importer, ImportMemory memory, const I
 ImportTrial judge_contents(const Importer &importer, const std::vector<FrameContents> &contents, const ImportUse &use)
 {
     ImportTrial out{.outcome = TrialOutcome::Proven, .step = use.attempt.step};
-    uint64_t untouched = 0;
     for (size_t i = 0; i < contents.size(); ++i) {
         const auto left = contents[i].untouched(use.filled[i]);
         if (!left)
             return not_tried(out.step, left.error().headline(), left.error().sys_errno);
-        untouched += *left;
+        out.untouched += *left;
         out.bytes += use.filled[i];
     }
-    if (untouched || out.bytes == 0) {
+    if (out.untouched || out.bytes == 0) {
         out.outcome = TrialOutcome::Failed;
         out.text = std::format("{} says that it filled {} bytes, and {} of them are as they were", importer.driver,
-                               out.bytes, untouched);
+                               out.bytes, out.untouched);
         return out;
     }
     out.text = std::format("{} filled it: {} bytes, no page as it was", importer.driver, out.bytes);
@@ -106,27 +113,40 @@ ImportTrial judge_use(const Importer &importer, ImportMemory memory, const std::
             .text = std::format("{} {} it", importer.driver, importer.drm() ? "showed" : "sent")};
 }
 
-// Where no memory at all came to anything it is the camera that gives nothing.
-void excuse_silence(ImportTrials &trials)
+// More came of `better` than of `worse`: its frame came back, and with more of it filled.
+bool outdoes(const ImportTrial &better, const ImportTrial &worse)
 {
-    const auto proven = [](const auto &trial) { return trial && trial->outcome == TrialOutcome::Proven; };
-    if (std::ranges::any_of(trials, proven))
-        return;
-    for (auto &trial : trials)
-        if (trial && trial->outcome == TrialOutcome::Failed && trial->sys_errno != 0)
-            trial->outcome = TrialOutcome::NotTried;
+    if (better.outcome == TrialOutcome::Proven)
+        return true;
+    return better.outcome == TrialOutcome::Failed && better.sys_errno == 0 &&
+           (worse.sys_errno != 0 || better.untouched < worse.untouched);
 }
 
-// Why a display does not show what it attached. Without a kernel mapping dma_buf_vmap() answers EINVAL (dma-buf.c), and
-// so would the display to a format it does not show, which what happened to host pages tells apart.
+// What fails in every memory alike is the camera's: it gives no frames, or claims more bytes than it writes (rows
+// beyond the picture that only align it).
+void excuse_what_fails_everywhere(ImportTrials &trials)
+{
+    std::array<bool, import_memories> worst{};
+    for (size_t i = 0; i < trials.size(); ++i)
+        worst[i] =
+            trials[i] && trials[i]->outcome == TrialOutcome::Failed && trials[i]->step != ImportStep::Show &&
+            std::ranges::none_of(trials, [&](const auto &other) { return other && outdoes(*other, *trials[i]); });
+    for (size_t i = 0; i < trials.size(); ++i)
+        if (worst[i]) {
+            trials[i]->outcome = TrialOutcome::NotTried;
+            trials[i]->text += ", and no other memory fared better";
+        }
+}
+
+// Why a display does not show what it attached, where it shows a like frame of host pages: without a kernel mapping
+// dma_buf_vmap() answers EINVAL (dma-buf.c). Where it shows that no more, the frame's format or mode may be the reason.
 ImportCause cause_of(ImportMemory memory, const ImportTrials &trials)
 {
-    const ImportTrial &trial = *trials[static_cast<size_t>(memory)];
     const auto &pages = trials[static_cast<size_t>(ImportMemory::Pages)];
-    if (memory != ImportMemory::Device)
+    if (memory != ImportMemory::Device || !pages || pages->outcome != TrialOutcome::Proven)
         return ImportCause::Other;
-    const bool format_is_shown = pages && pages->outcome == TrialOutcome::Proven;
-    return trial.sys_errno == EINVAL && format_is_shown ? ImportCause::MapsByCpu : ImportCause::NoPeerToPeer;
+    return trials[static_cast<size_t>(memory)]->sys_errno == EINVAL ? ImportCause::MapsByCpu
+                                                                    : ImportCause::NoPeerToPeer;
 }
 
 void settle(ImportVerdict &verdict, ImportMemory memory, const ImportTrials &trials)
@@ -182,7 +202,7 @@ ImportTrials ImportSelfTest::run(ImportFinding &finding) const
         trial =
             probe ? attempt(**probe, finding.importer, memory) : judge_offer(finding.importer, memory, probe.error());
     }
-    excuse_silence(out);
+    excuse_what_fails_everywhere(out);
     for (const ImportMemory memory : all_import_memories)
         if (out[static_cast<size_t>(memory)])
             settle(*finding.verdict[static_cast<size_t>(memory)], memory, out);

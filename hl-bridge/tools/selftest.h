@@ -15,8 +15,9 @@ namespace hl {
 enum class TrialOutcome : uint8_t {
     Proven,   // the driver filled, sent or showed the frame
     Refused,  // it does not take the frame
-    Failed,   // it took the frame, and what it made of it is not what it says
-    NotTried, // in use, no permission, no signal, no such frame, or nothing can be done with one frame alone
+    Failed,   // it took the frame, and did less with it than with another memory's
+    NotTried, // in use, no permission, no signal, no such frame, nothing came of any memory, or nothing can be done
+              // with one frame alone
 };
 
 [[nodiscard]] std::string_view trial_outcome_name(TrialOutcome outcome) noexcept;
@@ -26,8 +27,9 @@ struct ImportTrial {
     TrialOutcome outcome = TrialOutcome::NotTried;
     ImportStep step = ImportStep::Buffer; // the last thing done
     int sys_errno = 0;
-    uint64_t bytes = 0; // Proven, a camera: bytes it filled, no page of which is as it was
-    std::string text;   // one sentence
+    uint64_t bytes = 0;     // a camera: bytes it says that it filled
+    uint64_t untouched = 0; // of these, in pages that are as they were before
+    std::string text;       // one sentence
 };
 
 using ImportTrials = std::array<std::optional<ImportTrial>, import_memories>; // by ImportMemory

@@ -37,13 +37,14 @@ struct FakeKernelState {
     uint32_t least_buffers = 1; // REQBUFS makes no fewer
     int wait_error = 0;
     std::function<void(int fd)> fill; // what a camera does with each frame before it gives one back
-    uint32_t flags = 0;               // of that one
+    uint32_t broken = 0;              // frames that come back with V4L2_BUF_FLAG_ERROR before the first good one
 
     // DRM
     std::vector<uint32_t> planes;
     int import_error = 0;
     std::map<uint32_t, int> framebuffer_errors; // by fourcc
     int show_error = 0;
+    std::map<uint32_t, int> show_errors; // by fourcc
 
     std::vector<std::string> calls;
     uint32_t framebuffers = 0, handles = 0; // open now
@@ -92,7 +93,8 @@ public:
     int show(const Framebuffer &made, uint32_t id) override
     {
         state_.calls.push_back(std::format("show {} {}x{}", id, made.width, made.height));
-        return -state_.show_error;
+        const auto at = state_.show_errors.find(made.fourcc);
+        return -(at == state_.show_errors.end() ? state_.show_error : at->second);
     }
 
 private:
@@ -167,12 +169,13 @@ private:
             planes_.push_back(buffer.m.planes[i].m.fd);
     }
 
-    void give_back(v4l2_buffer &buffer) const
+    void give_back(v4l2_buffer &buffer)
     {
         for (const int plane : planes_)
             if (state.fill)
                 state.fill(plane);
-        buffer.flags = state.flags;
+        buffer.flags = state.broken ? uint32_t{V4L2_BUF_FLAG_ERROR} : 0;
+        state.broken -= state.broken ? 1 : 0;
         buffer.bytesused = state.format.fmt.pix.sizeimage;
         for (uint32_t i = 0; V4L2_TYPE_IS_MULTIPLANAR(buffer.type) && i < buffer.length; ++i)
             buffer.m.planes[i].bytesused = state.format.fmt.pix_mp.plane_fmt[i].sizeimage;
