@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <format>
+#include <string>
 #include <utility>
 
 namespace hl {
@@ -13,7 +14,7 @@ namespace {
 std::unexpected<Error> refuse(const MemoryOwner &owner, ErrorCode code, const char *operation, std::string cause,
                               std::string remedy = {}, int sys_errno = EINVAL)
 {
-    return fail(code, operation, std::move(cause), std::move(remedy), sys_errno, owner.name);
+    return fail(code, operation, std::move(cause), std::move(remedy), sys_errno, std::string(owner.name));
 }
 
 } // namespace

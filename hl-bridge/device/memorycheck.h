@@ -10,7 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
-#include <string>
+#include <string_view>
 #include <vector>
 
 namespace hl {
@@ -19,7 +19,7 @@ namespace hl {
 struct MemoryOwner {
     uint32_t device = 0;
     uint32_t generation = 0;
-    const std::string &name; // in the errors
+    std::string_view name; // in the errors; outlives the check
 };
 
 // What every backend refuses alike, whatever its tables look like. Pure: all that is asked about is handed in.

@@ -5,6 +5,7 @@
 
 namespace gaudiemu::chip {
 
+// How an emulated chip of either kind behaves; settled when it is made.
 struct ChipSettings {
     bool null = false; // completes every job and moves nothing: the negative control of tests
     ChipFaults faults;
