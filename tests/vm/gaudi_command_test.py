@@ -35,6 +35,7 @@ class GaudiCommand(vmcommand.TestCase):
         until_a_trace = 'timeout 60 grep -am1 "end trace" /dev/kmsg'
         done = self.vm('--gaudi2', '--', 'sh', '-c', f'{exits} none && dmesg | grep -c "Going to reset device"; {exits} pending && {until_a_trace}', HL_VM_KERNEL='init_on_free=1')
         self.assertEqual(done.returncode, 125, done.stderr)
+        self.assertIn(b', kernel parameters: init_on_free=1\n', done.stderr)
         self.assertRegex(done.stdout, rb'^not registered\n0\nregistered\n.*end trace')
         complaint = done.stderr[done.stderr.index(b'the kernel complained'):]
         self.assertRegex(complaint, rb'BUG: (kernel NULL pointer dereference|unable to handle page fault)|general protection fault')

@@ -56,6 +56,7 @@ class Machine:
         self.accel = accelerator()
         self.cpus = min(len(os.sched_getaffinity(0)), 4)
         self.kernel = (self.kit / 'kernel-release').read_text(encoding='ascii').strip()
+        self.parameters = os.environ.get('HL_VM_KERNEL', '')
         self.log = kernellog.KernelLog()
         self.serial = bytearray()
         self.share = None
@@ -66,7 +67,8 @@ class Machine:
     def describe(self):
         how = 'KVM' if self.accel == 'kvm' else 'software emulation (TCG)'
         devices = f', an emulated {gaudi.CHIPS[self.gaudi_settings.chip]} ({self.gaudi_settings.topology})' if self.gaudi_settings else ''
-        return f'Linux {self.kernel}, QEMU {self.qemu_version()}, {how}, {self.cpus} CPUs, {self.memory} MB{devices}'
+        parameters = f', kernel parameters: {self.parameters}' if self.parameters else ''
+        return f'Linux {self.kernel}, QEMU {self.qemu_version()}, {how}, {self.cpus} CPUs, {self.memory} MB{devices}{parameters}'
 
     def qemu(self):
         """The emulator's command and environment: it is unpacked, not installed."""
@@ -87,7 +89,7 @@ class Machine:
         for name in ('mount-root', 'start', 'mounts', 'devices'):
             shutil.copy(GUEST / name, self.share)
         kept = {name: value for name, value in os.environ.items() if re.fullmatch(r'[A-Za-z_]\w*', name) and not NOT_FOR_GUEST.match(name)}
-        kept |= {'HL_VM_DIRECTORY': os.getcwd(), 'HL_VM': self.kernel} | (variables or {})
+        kept |= {'HL_VM_DIRECTORY': os.getcwd(), 'HL_VM': self.kernel} | ({'HL_VM_GAUDI_CHIP': self.gaudi_settings.chip} if self.gaudi_settings else {}) | (variables or {})
         (self.share / 'environment').write_text(''.join(f'export {name}={shlex.quote(value)}\n' for name, value in kept.items()), encoding='utf-8')
         (self.share / 'command').write_text(''.join(word + '\0' for word in command), encoding='utf-8')
 
@@ -114,7 +116,7 @@ class Machine:
                     *(['-object', f'memory-backend-memfd,id=memory,size={self.memory}M,share=on', *self.emulator.arguments()] if self.emulator else []),
                     '-no-user-config', '-nodefaults', '-no-reboot', '-display', 'none', '-monitor', 'none',
                     '-kernel', str(self.kit / 'vmlinuz'), '-initrd', str(self.kit / 'initramfs'),
-                    '-append', f'console=ttyS0 loglevel=5 log_buf_len=16M panic=-1 hugepages={HUGE_PAGES} {QUIET[self.accel]} {self.emulator.topology.kernel if self.emulator else ""} {os.environ.get("HL_VM_KERNEL", "")}',
+                    '-append', f'console=ttyS0 loglevel=5 log_buf_len=16M panic=-1 hugepages={HUGE_PAGES} {QUIET[self.accel]} {self.emulator.topology.kernel if self.emulator else ""} {self.parameters}',
                     '-fsdev', f'{share},id=root,path=/,readonly=on', '-device', 'virtio-9p-pci,fsdev=root,mount_tag=root',
                     '-fsdev', f'{share},id=kit,path={self.escaped(self.kit / "root")},readonly=on', '-device', 'virtio-9p-pci,fsdev=kit,mount_tag=kit',
                     '-fsdev', f'{share},id=share,path={self.escaped(self.share)}', '-device', 'virtio-9p-pci,fsdev=share,mount_tag=share',

@@ -16,6 +16,7 @@ import run as runner  # noqa: E402
 SECONDS = 180                           # for one test program; "name:600" asks for another bound
 TIMED_OUT = (124, 137)
 GAUDI = 'gaudi_'                        # how the names of the tests begin that need a machine with a Gaudi
+FIRST_GAUDI = 'gaudi_first_'            # with a first Gaudi: they would take a Gaudi2 as well
 
 
 def program_of(name):
@@ -48,6 +49,8 @@ def chosen(tests):
         name, _, program = name.partition('=')
         seconds, _, options = rest.partition(':')
         settings = settings_of(options.split()) if name.startswith(GAUDI) else None
+        if settings and name.startswith(FIRST_GAUDI) != (settings.chip == 'gaudi'):
+            raise machine.MachineError(f'the test {name} is to run on a {gaudi.CHIPS[settings.chip]}: those on a first Gaudi, and no others, are named {FIRST_GAUDI}*')
         known[name] = settings, (int(seconds or SECONDS), program or name)
     only = os.environ.get('HL_VM_ONLY', '').split()
     if unknown := [name for name in only if name not in known]:

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <format>
 #include <string>
@@ -59,6 +60,14 @@ protected:
 
     GaudiJobs jobs;
 };
+
+// Tests ask the driver which chip they are on.
+TEST_F(Driver, IsOfTheChipThatTheMachineWasAskedFor)
+{
+    const char *const chip = std::getenv("HL_VM_GAUDI_CHIP");
+    ASSERT_NE(chip, nullptr);
+    EXPECT_EQ(jobs.first_gaudi(), chip == std::string("gaudi"));
+}
 
 TEST_F(Driver, IsOperationalAndNamesTheEmulator)
 {
