@@ -5,6 +5,7 @@
 #include "guest/gaudijobs.h"
 
 #include <drm/habanalabs_accel.h>
+#include <gtest/gtest-spi.h>
 #include <gtest/gtest.h>
 
 #include <cerrno>
@@ -133,6 +134,13 @@ TEST_F(Driver, ClosesAndOpensAgainWithoutAHardReset)
     }
     EXPECT_EQ(hard_resets(), before);
     EXPECT_EQ(device_attribute("status"), "Operational");
+}
+
+// What the tests of resets wait with.
+TEST(KernelReturnsOfNothing, FailTheTestAtOnce)
+{
+    EXPECT_NONFATAL_FAILURE((void)KernelReturns({"hl_no_such_function"}),
+                            "no probe at the return of hl_no_such_function");
 }
 
 bool first_gaudi()

@@ -2,6 +2,7 @@
 #include "guest/gaudijobs.h"
 
 #include <drm/habanalabs_accel.h>
+#include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -135,6 +136,11 @@ int hard_resets()
 {
     const auto text = device_attribute("hard_reset_cnt");
     return text.empty() ? -1 : std::stoi(text);
+}
+
+NextReset::NextReset()
+{
+    EXPECT_GE(before_, 0) << "hard_reset_cnt cannot be read: any count would be a reset";
 }
 
 bool NextReset::wait(std::chrono::seconds bound)

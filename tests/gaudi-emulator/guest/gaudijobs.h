@@ -79,6 +79,7 @@ private:
 // The first hard reset of the chip after the object was made.
 class NextReset {
 public:
+    NextReset();
     // Until the driver has done it and calls the device operational. False after so long.
     [[nodiscard]] bool wait(std::chrono::seconds bound);
 

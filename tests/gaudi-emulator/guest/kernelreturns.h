@@ -16,13 +16,14 @@ namespace gaudiemu::guest {
 // tracing instance of its own (Documentation/trace/kprobetrace.rst).
 class KernelReturns {
 public:
-    // Functions that are called, not inlined: "module:function" or "function".
+    // Functions that are called, not inlined: "module:function" or "function". One that takes no probe fails the test,
+    // and every wait is in vain.
     explicit KernelReturns(std::initializer_list<const char *> functions);
     ~KernelReturns();
     KernelReturns(const KernelReturns &) = delete;
     KernelReturns &operator=(const KernelReturns &) = delete;
 
-    // Until one returns, if none has since the last call. False: not within so long, or the kernel took no probe.
+    // Until one returns, if none has since the last call. False: not within so long.
     [[nodiscard]] bool wait(std::chrono::milliseconds bound);
     // Until `done` says so, which is asked at once and after each return. False likewise.
     [[nodiscard]] bool wait_until(const std::function<bool()> &done, std::chrono::milliseconds bound);
