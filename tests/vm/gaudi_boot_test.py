@@ -14,6 +14,8 @@ import unittest
 PCI = pathlib.Path('/sys/bus/pci/devices', os.environ['HL_VM_GAUDI_PCI'])
 ACCEL = pathlib.Path('/sys/class/accel', os.path.basename(os.environ['HL_VM_GAUDI']), 'device')
 TRACING = pathlib.Path('/sys/kernel/debug/tracing')
+PROBES = TRACING / 'kprobe_events'
+PROBE = 'hl_boot/returns'               # of ours: group and name
 KPROBES = pathlib.Path('/sys/kernel/debug/kprobes/enabled')
 EMULATOR_LOG = pathlib.Path('/run/hl-vm/share/gaudi-emulator.log')
 MIB = 1 << 20
@@ -42,23 +44,34 @@ def ports_above(device):
     return re.findall(r'[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]', str(device.resolve()))[:-1]
 
 
+def change_probes(line):
+    """Not by open(), which truncates the file and with it everybody's probes, or seeks to its end, where it has none."""
+    events = os.open(PROBES, os.O_WRONLY | os.O_APPEND)
+    try:
+        os.write(events, line.encode())
+    finally:
+        os.close(events)
+
+
 @contextlib.contextmanager
 def returns_of(function):
     """Yields a wait for the next time that a function of the kernel returns, for so many seconds at most; its answer is what the function returned."""
-    events, pipe = TRACING / 'kprobe_events', TRACING / 'trace_pipe'
-    enable = TRACING / 'events' / 'kprobes' / 'hl_returns' / 'enable'
-    events.write_text(f'r:hl_returns {function} value=$retval:s32\n', encoding='ascii')
-    with pipe.open('rb', buffering=0) as source:
-        enable.write_text('1', encoding='ascii')
+    def wait(seconds):
+        ready, _, _ = select.select([source], [], [], seconds)
+        found = re.search(rb'value=(-?\d+)', os.read(source.fileno(), 4096)) if ready else None
+        return int(found.group(1)) if found else None
 
-        def wait(seconds):
-            ready, _, _ = select.select([source], [], [], seconds)
-            found = re.search(rb'value=(-?\d+)', os.read(source.fileno(), 4096)) if ready else None
-            return int(found.group(1)) if found else None
-
-        yield wait
-        enable.write_text('0', encoding='ascii')
-    events.write_text('', encoding='ascii')         # opened anew, it forgets all
+    enable = TRACING / 'events' / PROBE / 'enable'
+    change_probes(f'r:{PROBE} {function} value=$retval:s32')
+    try:
+        with (TRACING / 'trace_pipe').open('rb', buffering=0) as source:
+            enable.write_text('1', encoding='ascii')
+            try:
+                yield wait
+            finally:
+                enable.write_text('0', encoding='ascii')    # one in use cannot be removed
+    finally:
+        change_probes(f'-:{PROBE}')
 
 
 class Boot(unittest.TestCase):
@@ -94,6 +107,13 @@ class Boot(unittest.TestCase):
         with returns_of('hl_fw_send_heartbeat') as wait:
             self.assertEqual(wait(HEARTBEAT_SECONDS + 5), 0)
         self.assertEqual((ACCEL / 'status').read_text(encoding='ascii').strip(), 'Operational')
+
+    # The other tests run in the same machine.
+    def test_no_probe_is_left_after_a_failure(self):
+        with self.assertRaises(ZeroDivisionError), returns_of('hl_fw_send_heartbeat'):
+            self.assertIn(PROBE, PROBES.read_text(encoding='ascii'))
+            _ = 1 / 0
+        self.assertNotIn(PROBE, PROBES.read_text(encoding='ascii'))
 
     # drivers/gpu/drm/drm_file.c drm_open_helper() wants FOP_UNSIGNED_OFFSET since 6.12, which habanalabs_drv.c hl_fops lacks. When this fails the driver has been mended: the module
     # that repairs it for the tests, the warning that dmesg-allowed.txt lets pass, and hl-doctor's words on it may go. The repair is a kprobe.
