@@ -11,7 +11,7 @@ import unittest
 TESTS = pathlib.Path(os.environ['HL_BUILD_DIR'], 'tests')
 DRIVER, FRAMES = TESTS / 'gaudi-emulator' / 'guest' / 'gaudi_driver_test', TESTS / 'vm' / 'gaudi_frames_test'
 RED = {'Driver.LinDmaRoundTripsAreByteExact', 'Driver.ManyInFlightAllComplete', 'Driver.MemsetFillsHbm', 'Driver.ClosesAndOpensAgainWithoutAHardReset'}
-GREEN = {'Driver.IsOperationalAndNamesTheEmulator', 'Driver.InboundWritesCanBeFlushed'}
+GREEN = {'Driver.IsOfTheChipThatTheMachineWasAskedFor', 'Driver.IsOperationalAndNamesTheEmulator', 'Driver.InboundWritesCanBeFlushed'}
 
 
 class NullChip(unittest.TestCase):
