@@ -34,6 +34,7 @@
 #include "gsthlimportprobe.h"
 #include "gsthlinferproperties.h"
 #include "gsthlinferstream.h"
+#include "gsthlrefusal.h"
 
 #include <atomic>
 #include <format>
@@ -348,6 +349,9 @@ static gboolean gst_hl_infer_sink_query(GstPad *pad, GstObject *parent, GstQuery
     switch (GST_QUERY_TYPE(query)) {
     case GST_QUERY_ALLOCATION:
         return self->priv->stream && self->priv->stream->propose_allocation(query, self->priv->src);
+    case GST_QUERY_CAPS:
+    case GST_QUERY_ACCEPT_CAPS:
+        return gst_hl_complete_caps_query(pad, query, gst_pad_query_default(pad, parent, query));
     case GST_QUERY_CONTEXT:
         if (gst_hl_handle_context_query(GST_ELEMENT_CAST(self), query, self->priv->device))
             return TRUE;
@@ -443,6 +447,8 @@ static gboolean gst_hl_infer_src_query(GstPad *pad, GstObject *parent, GstQuery 
     switch (GST_QUERY_TYPE(query)) {
     case GST_QUERY_LATENCY:
         return gst_hl_infer_latency_query(self, query);
+    case GST_QUERY_CAPS:
+        return gst_hl_complete_caps_query(pad, query, gst_pad_query_default(pad, parent, query));
     case GST_QUERY_CUSTOM:
         if (const GstStructure *asked = gst_query_get_structure(query); asked && gst_structure_has_name(asked, "gst-hl-labels"))
             return gst_hl_infer_labels_query(self, query);

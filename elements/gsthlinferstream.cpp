@@ -7,6 +7,7 @@
 #include "gsthlcounted.h"
 #include "gsthldownstream.h"
 #include "gsthlframe.h"
+#include "gsthlrefusal.h"
 #include "gsthlvideo.h"
 #include "inference/memoryresolver.h"
 #include "inference/model.h"
@@ -103,12 +104,12 @@ std::vector<GstPtr<GstEvent>> GstHlInferStream::abandon()
 
 hl::Result<bool> GstHlInferStream::set_caps(GstCaps *caps)
 {
+    const auto sink = GstPtr<GstPad>::adopt(gst_element_get_static_pad(element_, "sink"));
+    const auto taken = GstPtr<GstCaps>::adopt(gst_pad_get_pad_template_caps(sink.get()));
+    if (auto fits = gst_hl_check_input(caps, taken.get(), "hlinfer"); !fits)
+        return std::unexpected(std::move(fits.error()));
     GstVideoInfo info;
-    if (!gst_hl_video_info_from_caps(caps, &info)) {
-        const GCharPtr text(gst_caps_to_string(caps));
-        return hl::fail(hl::ErrorCode::FormatUnsupported, "set format", std::format("{} is not taken", text.get()),
-                        "put videoconvert before hlinfer");
-    }
+    (void)gst_hl_video_info_from_caps(caps, &info); // can be read, or it had not been taken
     if (has_format_ && gst_video_info_is_equal(&info, &info_))
         return true;
     auto format = gst_hl_frame_format(info);

@@ -9,6 +9,7 @@
 #include "gsthlframe.h"
 #include "gsthlproperties.h"
 #include "gsthlptr.h"
+#include "gsthlrefusal.h"
 #include "gsthlvideo.h"
 
 #include <algorithm>
@@ -24,11 +25,14 @@ enum { PROP_0, PROP_DEVICE, PROP_ZERO_COPY, PROP_STATS };
 struct Private {
     GCharPtr device_spec;                            // guarded by the object lock
     GstHlZeroCopy zero_copy = GST_HL_ZERO_COPY_AUTO; // guarded by the object lock
-    GstPtr<GstHlDevice> device;       // gst_hl_ensure_device() guards it
-    std::shared_ptr<hl::Device> open; // the same, for the streaming thread; set below READY->PAUSED
+    GstPtr<GstHlDevice> device;                      // gst_hl_ensure_device() guards it
+    std::shared_ptr<hl::Device> open;                // the same, for the streaming thread; set below READY->PAUSED
     hl::CopyCounters counters;
 
+    GstPadEventFunction base_event = nullptr; // GstBaseTransform's, of the sink pad
+
     // Streaming thread.
+    bool caps_refused = false; // and was told on the bus, since the last caps that were taken
     GstHlTransformFormat format{};
     std::vector<std::pair<const gchar *, const gchar *>> reported;
 
@@ -73,6 +77,11 @@ GCharPtr device_spec(GstHlTransform *self)
 {
     const GstObjectLocker lock(self);
     return GCharPtr(g_strdup(priv_of(self).device_spec.get()));
+}
+
+const gchar *factory_name(GstHlTransform *self)
+{
+    return GST_OBJECT_NAME(gst_element_get_factory(GST_ELEMENT(self)));
 }
 
 bool ensure_device(GstHlTransform *self)
@@ -156,7 +165,38 @@ static gboolean gst_hl_transform_query(GstBaseTransform *trans, GstPadDirection 
 {
     if (gst_hl_handle_context_query(GST_ELEMENT(trans), query, priv_of(trans).device))
         return TRUE;
-    return GST_BASE_TRANSFORM_CLASS(gst_hl_transform_parent_class)->query(trans, direction, query);
+    const gboolean answered = GST_BASE_TRANSFORM_CLASS(gst_hl_transform_parent_class)->query(trans, direction, query);
+    if (GST_QUERY_TYPE(query) != GST_QUERY_CAPS && GST_QUERY_TYPE(query) != GST_QUERY_ACCEPT_CAPS)
+        return answered;
+    GstPad *const pad =
+        direction == GST_PAD_SINK ? GST_BASE_TRANSFORM_SINK_PAD(trans) : GST_BASE_TRANSFORM_SRC_PAD(trans);
+    return gst_hl_complete_caps_query(pad, query, answered);
+}
+
+// Tells the user what is wrong with caps that are not taken, once: they come again with the first buffer.
+static bool gst_hl_transform_takes(GstHlTransform *self, GstEvent *event)
+{
+    GstCaps *caps = nullptr;
+    gst_event_parse_caps(event, &caps);
+    const auto taken = GstPtr<GstCaps>::adopt(gst_pad_get_pad_template_caps(GST_BASE_TRANSFORM_SINK_PAD(self)));
+    const auto fits = gst_hl_check_input(caps, taken.get(), factory_name(self));
+    if (!std::exchange(priv_of(self).caps_refused, !fits.has_value()) && !fits)
+        gst_hl_post_error(GST_ELEMENT(self), fits.error());
+    return fits.has_value();
+}
+
+// A flow return and not a boolean: a refused caps event would otherwise reach the source as an error of its own
+// (gstpad.c push_sticky).
+static GstFlowReturn gst_hl_transform_sink_event(GstPad *pad, GstObject *parent, GstEvent *event)
+{
+    const bool caps = GST_EVENT_TYPE(event) == GST_EVENT_CAPS;
+    if (caps && !gst_hl_transform_takes(GST_HL_TRANSFORM(parent), event)) {
+        gst_event_unref(event);
+        return GST_FLOW_FLUSHING;
+    }
+    if (priv_of(parent).base_event(pad, parent, event))
+        return GST_FLOW_OK;
+    return caps ? GST_FLOW_NOT_NEGOTIATED : GST_FLOW_ERROR; // as gst_pad_send_event_unchecked() does
 }
 
 static GstStateChangeReturn gst_hl_transform_change_state(GstElement *element, GstStateChange transition)
@@ -183,6 +223,7 @@ static gboolean gst_hl_transform_start(GstBaseTransform *trans)
     Private &priv = priv_of(trans);
     priv.counters.reset();
     priv.reported.clear();
+    priv.caps_refused = false;
     const std::lock_guard lock(priv.mutex);
     priv.placement = "";
     priv.frames = 0;
@@ -260,6 +301,9 @@ static void gst_hl_transform_class_init(GstHlTransformClass *klass)
 static void gst_hl_transform_init(GstHlTransform *self)
 {
     *static_cast<GstHlTransformPrivate *>(gst_hl_transform_get_instance_private(self)) = new Private;
+    GstPad *const sink = GST_BASE_TRANSFORM_SINK_PAD(self);
+    priv_of(self).base_event = GST_PAD_EVENTFUNC(sink);
+    gst_pad_set_event_full_function(sink, gst_hl_transform_sink_event);
     gst_hl_install_log_sink();
 }
 

@@ -47,6 +47,7 @@ struct Naming {
     }
 };
 
+// As a list in a caps string; DRM's in quotes, because the last letters of "R8  " are spaces.
 std::string all_formats(Naming naming)
 {
     if (!naming.dmabuf)
@@ -54,7 +55,7 @@ std::string all_formats(Naming naming)
     std::string out;
     for (size_t i = 0; i < hl::pixel_formats; ++i) {
         const hl::PixelFormatInfo &info = hl::pixel_format_info(static_cast<hl::PixelFormat>(i));
-        out += std::format("{}{}", out.empty() ? "" : ", ", naming.name(info));
+        out += std::format("{}\"{}\"", out.empty() ? "" : ", ", naming.name(info));
     }
     return out;
 }

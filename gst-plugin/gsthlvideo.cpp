@@ -78,6 +78,24 @@ hl::Result<std::array<PlaneSpot, hl::max_planes>> locate_planes(GstBuffer *buffe
     return spots;
 }
 
+// Of YUV these are all: a colorimetry with matrix unknown or rgb is none for gst_video_info_from_caps(), which takes
+// the default of the frame's height instead (video-info.c validate_colorimetry). Other formats have no use for one.
+hl::ColorMatrix matrix_of(GstVideoColorMatrix matrix)
+{
+    switch (matrix) {
+    case GST_VIDEO_COLOR_MATRIX_BT709:
+        return hl::ColorMatrix::BT709;
+    case GST_VIDEO_COLOR_MATRIX_BT2020:
+        return hl::ColorMatrix::BT2020;
+    case GST_VIDEO_COLOR_MATRIX_FCC:
+        return hl::ColorMatrix::FCC;
+    case GST_VIDEO_COLOR_MATRIX_SMPTE240M:
+        return hl::ColorMatrix::SMPTE240M;
+    default:
+        return hl::ColorMatrix::BT601;
+    }
+}
+
 bool all_of_device(GstBuffer *buffer, const hl::Device &device)
 {
     const guint memories = gst_buffer_n_memory(buffer);
@@ -100,22 +118,11 @@ hl::Result<hl::FrameFormat> gst_hl_frame_format(const GstVideoInfo &info)
     hl::FrameFormat out{.format = *format,
                         .width = static_cast<uint32_t>(GST_VIDEO_INFO_WIDTH(&info)),
                         .height = static_cast<uint32_t>(GST_VIDEO_INFO_HEIGHT(&info))};
-    switch (info.colorimetry.matrix) {
-    case GST_VIDEO_COLOR_MATRIX_BT709:
-    case GST_VIDEO_COLOR_MATRIX_SMPTE240M: // within 1 % of BT.709's coefficients
-        out.matrix = hl::ColorMatrix::BT709;
-        break;
-    case GST_VIDEO_COLOR_MATRIX_BT2020:
-        out.matrix = hl::ColorMatrix::BT2020;
-        break;
-    default:
-        out.matrix = hl::ColorMatrix::BT601;
-        break;
-    }
-    const bool yuv = hl::pixel_format_info(*format).yuv;
-    const bool full = info.colorimetry.range == GST_VIDEO_COLOR_RANGE_0_255 ||
-                      (info.colorimetry.range == GST_VIDEO_COLOR_RANGE_UNKNOWN && !yuv);
-    out.range = full ? hl::ColorRange::Full : hl::ColorRange::Limited;
+    out.matrix = matrix_of(info.colorimetry.matrix);
+    const bool limited = info.colorimetry.range == GST_VIDEO_COLOR_RANGE_16_235 ||
+                         (info.colorimetry.range == GST_VIDEO_COLOR_RANGE_UNKNOWN &&
+                          hl::pixel_format_info(*format).model == hl::ColorModel::YUV);
+    out.range = limited ? hl::ColorRange::Limited : hl::ColorRange::Full;
     return out;
 }
 

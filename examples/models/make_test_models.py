@@ -19,6 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 OPSET, IR_VERSION = 13, 8     # old enough for every ONNX Runtime in use
 TYPES = {TensorProto.FLOAT: "float32", TensorProto.FLOAT16: "float16", TensorProto.UINT8: "uint8",
          TensorProto.INT64: "int64"}
+SHORT = {TensorProto.FLOAT: "f32", TensorProto.FLOAT16: "f16", TensorProto.UINT8: "u8"}
 
 
 def dims_text(dims):
@@ -137,7 +138,7 @@ def planes_nv12(folder, height=240, width=320):
 
 def image(folder, dtype, layout, height=48, width=64):
     """`means` 1x3: each channel's mean as it came in; `echo` 1x3xHxW float32: the image itself, always NCHW."""
-    graph = Graph(f"image-{'u8' if dtype == TensorProto.UINT8 else 'f32'}-{layout}")
+    graph = Graph(f"image-{SHORT[dtype]}-{layout}")
     dims = [1, 3, height, width] if layout == "nchw" else [1, height, width, 3]
     at = graph.input("image", dims, dtype, BYTE if dtype == TensorProto.UINT8 else UNIT)
     if dtype != TensorProto.FLOAT:
@@ -242,7 +243,7 @@ def main():
     tiny(folder)
     big(folder)
     planes_nv12(folder)
-    for dtype in (TensorProto.UINT8, TensorProto.FLOAT):
+    for dtype in SHORT:
         for layout in ("nchw", "nhwc"):
             image(folder, dtype, layout)
     boxes(folder)

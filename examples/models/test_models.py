@@ -48,7 +48,7 @@ class Descriptions(unittest.TestCase):
 
     def test_test_models(self):
         found = [name for name in sorted(os.listdir(FOLDER)) if name.endswith(".onnx")]
-        self.assertEqual(len(found), 13)
+        self.assertEqual(len(found), 15)
         for name in found:
             with self.subTest(name):
                 self.check(os.path.join(FOLDER, name))
@@ -67,7 +67,7 @@ class Values(unittest.TestCase):
     def test_image_models(self):
         rng = np.random.default_rng(1)
         pixels = rng.integers(0, 256, (48, 64, 3)).astype(np.uint8)
-        for kind, dtype in (("u8", np.uint8), ("f32", np.float32)):
+        for kind, dtype in (("u8", np.uint8), ("f16", np.float16), ("f32", np.float32)):
             for layout in ("nchw", "nhwc"):
                 with self.subTest(kind=kind, layout=layout):
                     given = pixels if layout == "nhwc" else pixels.transpose(2, 0, 1)

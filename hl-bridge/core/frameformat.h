@@ -10,10 +10,11 @@
 
 namespace hl {
 
-enum class ColorMatrix : uint8_t { BT601, BT709, BT2020 };
+// How R, G and B make Y, Cb and Cr. FCC is that of the first colour television, SMPTE240M that of the first HDTV.
+enum class ColorMatrix : uint8_t { BT601, BT709, BT2020, FCC, SMPTE240M };
 enum class ColorRange : uint8_t { Limited, Full };
 
-// What a frame's pixels mean. Matrix and range matter for YUV formats only.
+// What a frame's pixels mean. The matrix matters for YUV formats only, the range for YUV and grey ones.
 struct FrameFormat {
     PixelFormat format = PixelFormat::NV12;
     uint32_t width = 0;  // pixels

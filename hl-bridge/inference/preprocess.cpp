@@ -1,28 +1,31 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "inference/preprocess.h"
 
+#include "inference/preprocess_colour.h"
 #include "inference/preprocess_geometry.h"
 #include "inference/preprocess_kernels.h"
+#include "inference/preprocess_tensor.h"
 
 #include <libyuv/planar_functions.h>
 
-#include <algorithm>
 #include <cassert>
 #include <cmath>
 #include <format>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace hl {
 
 using preprocess::Axis;
 using preprocess::block;
-using preprocess::ColourStep;
+using preprocess::Colours;
 using preprocess::ColumnBlock;
 using preprocess::ColumnTaps;
+using preprocess::Half;
 using preprocess::Kernels;
-
 using preprocess::RowJob;
+using preprocess::Tensor;
 using preprocess::Window;
 
 namespace {
@@ -35,63 +38,8 @@ constexpr size_t align_up(size_t value, size_t to) noexcept
     return (value + to - 1) / to * to;
 }
 
-struct MatrixWeights {
-    double red, blue;
-};
-
-// Kr and Kb of ITU-R BT.601-7, BT.709-6 and BT.2020-2 (non-constant luminance).
-MatrixWeights matrix_weights(ColorMatrix matrix) noexcept
-{
-    switch (matrix) {
-    case ColorMatrix::BT709:
-        return {0.2126, 0.0722};
-    case ColorMatrix::BT2020:
-        return {0.2627, 0.0593};
-    case ColorMatrix::BT601:
-        break;
-    }
-    return {0.299, 0.114};
-}
-
-// R, G, B = sum of factor * (Y, U, V) + bias, in 0..255.
-struct YuvToRgb {
-    double factor[3][3];
-    double bias[3];
-};
-
-YuvToRgb yuv_to_rgb(ColorMatrix matrix, ColorRange range) noexcept
-{
-    const auto [kr, kb] = matrix_weights(matrix);
-    const double kg = 1.0 - kr - kb;
-    const bool full = range == ColorRange::Full;
-    const double luma = full ? 1.0 : 255.0 / 219.0, chroma = full ? 1.0 : 255.0 / 224.0;
-    YuvToRgb out{{{luma, 0.0, 2.0 * (1.0 - kr) * chroma},
-                  {luma, -2.0 * kb * (1.0 - kb) / kg * chroma, -2.0 * kr * (1.0 - kr) / kg * chroma},
-                  {luma, 2.0 * (1.0 - kb) * chroma, 0.0}},
-                 {}};
-    for (size_t k = 0; k < 3; ++k)
-        out.bias[k] = -out.factor[k][0] * (full ? 0.0 : 16.0) - (out.factor[k][1] + out.factor[k][2]) * 128.0;
-    return out;
-}
-
-// Byte of R, G and B in a pixel of a packed format; of Y, U and V in two pixels of packed YUV.
-std::array<uint8_t, 3> packed_bytes(PixelFormat format) noexcept
-{
-    switch (format) {
-    case PixelFormat::BGRx:
-        return {2, 1, 0};
-    case PixelFormat::YUY2:
-        return {0, 1, 3};
-    case PixelFormat::UYVY:
-        return {1, 0, 2};
-    default:
-        return {0, 1, 2};
-    }
-}
-
-} // namespace
-
-namespace {
+// The largest finite float16.
+constexpr double half_most = 65504.0;
 
 struct Filters {
     ColumnTaps luma, chroma; // packed formats: luma is the pixels'
@@ -104,9 +52,7 @@ struct Preprocess::Plan {
     ImageTarget target;
     const Kernels *kernels = nullptr;
     PixelFormatInfo info{};
-    ColourStep colour;               // of filtered samples
-    ColourStep direct;               // of plain bytes, packed formats only
-    std::array<float, 3> pad{};      // border values per channel
+    Colours colours;
     std::vector<ColumnBlock> blocks; // filters for the whole frame: luma, then chroma
     Filters whole;                   // over `blocks`
 
@@ -117,85 +63,10 @@ struct Preprocess::Plan {
     }
     [[nodiscard]] size_t float_row() const noexcept { return filter_blocks() * block; }
 
-    void set_colour() noexcept;
     Filters fill_filters(const Rect &region, uint32_t width, std::span<ColumnBlock> into) const noexcept;
 };
 
 namespace {
-
-struct Normalise {
-    double factor, bias;
-};
-
-Normalise normalise(const ImageTarget &target, size_t channel) noexcept
-{
-    if (target.type == DType::UInt8)
-        return {1.0, 0.0};
-    const double factor = target.how.scale_by[channel];
-    return {factor, -factor * target.how.mean[channel]};
-}
-
-// The model's input tensor, written row by row.
-template <class T>
-class Tensor {
-public:
-    Tensor(const ImageTarget &target, const Kernels &kernels, const std::array<float, 3> &pad,
-           std::byte *tensor) noexcept
-        : kernels_(kernels), width_(target.width), plane_(size_t{target.width} * target.height),
-          planar_(target.layout == TensorLayout::NCHW), out_(reinterpret_cast<T *>(tensor))
-    {
-        for (size_t k = 0; k < 3; ++k)
-            pad_[k] = static_cast<T>(pad[k]);
-    }
-
-    [[nodiscard]] uint32_t width() const noexcept { return width_; }
-
-    // `count` pixels of border from (x, y) on, running on into further rows.
-    void border(uint32_t x, uint32_t y, size_t count) const noexcept
-    {
-        const size_t at = size_t{y} * width_ + x;
-        if (planar_) {
-            for (size_t k = 0; k < 3; ++k)
-                std::fill_n(out_ + k * plane_ + at, count, pad_[k]);
-            return;
-        }
-        for (T *to = out_ + at * 3; count > 0; --count, to += 3)
-            std::copy(pad_.begin(), pad_.end(), to);
-    }
-
-    // Where the kernel writes its rows of floats for output row (x, y): the tensor itself where it can.
-    void aim(RowJob &job, uint32_t x, uint32_t y, const std::array<float *, 3> &rows) const noexcept
-    {
-        job.out = rows;
-        if constexpr (std::is_same_v<T, float>)
-            if (planar_)
-                for (size_t k = 0; k < 3; ++k)
-                    job.out[k] = out_ + k * plane_ + size_t{y} * width_ + x;
-    }
-
-    // Brings the rows the kernel wrote into the tensor's type and layout.
-    void finish(const RowJob &job, uint32_t x, uint32_t y) const noexcept
-    {
-        const size_t at = size_t{y} * width_ + x;
-        if constexpr (std::is_same_v<T, float>) {
-            if (!planar_)
-                kernels_.interleave(job.out, job.width, out_ + at * 3);
-        } else if (planar_) {
-            for (size_t k = 0; k < 3; ++k)
-                kernels_.to_bytes(job.out[k], job.width, out_ + k * plane_ + at);
-        } else {
-            kernels_.to_bytes_interleaved(job.out, job.width, out_ + at * 3);
-        }
-    }
-
-private:
-    const Kernels &kernels_;
-    uint32_t width_;
-    size_t plane_;
-    bool planar_;
-    T *out_;
-    std::array<T, 3> pad_{};
-};
 
 // One plane of the frame, row by row.
 struct PlaneRows {
@@ -204,12 +75,15 @@ struct PlaneRows {
     size_t skip = 0;  // bytes before the region
     size_t bytes = 0; // bytes of the region in a row
     Axis vertical;
-    uint8_t *row = nullptr; // scratch
+    uint8_t *row = nullptr;        // scratch
+    const Kernels *wide = nullptr; // where samples have 16 bits
 
     // The row of samples for output row y, blended from the two nearest rows of the frame; where `in_place`, a row that
     // needs no blending is the frame's own.
     [[nodiscard]] const uint8_t *blend(uint32_t y, bool in_place) const noexcept
     {
+        if (wide != nullptr)
+            return blend_wide(y);
         const preprocess::Tap at = preprocess::tap(vertical, y, 8);
         const uint8_t *upper = data + at.index * stride + skip;
         if (in_place && at.fraction == 0)
@@ -218,38 +92,20 @@ struct PlaneRows {
         libyuv::InterpolatePlane(upper, 0, lower, 0, row, 0, static_cast<int>(bytes), 1, static_cast<int>(at.fraction));
         return row;
     }
+
+private:
+    // libyuv has no use here: it counts the distance of two rows in samples, and strides may be odd.
+    [[nodiscard]] const uint8_t *blend_wide(uint32_t y) const noexcept
+    {
+        const preprocess::Tap at = preprocess::tap(vertical, y, preprocess::weight_bits);
+        const uint8_t *upper = data + at.index * stride + skip;
+        const uint8_t *lower = at.fraction != 0 ? upper + stride : upper;
+        wide->blend_wide(upper, lower, at.fraction, bytes / 2, reinterpret_cast<uint16_t *>(row));
+        return row;
+    }
 };
 
 } // namespace
-
-void Preprocess::Plan::set_colour() noexcept
-{
-    const bool swap = target.how.order == ChannelOrder::BGR;
-    const YuvToRgb yuv = yuv_to_rgb(source.matrix, source.range);
-    const std::array<uint8_t, 3> bytes = packed_bytes(source.format);
-    constexpr double sample = 1.0 / (1 << preprocess::weight_bits);
-    for (size_t k = 0; k < 3; ++k) {
-        const size_t rgb = swap ? 2 - k : k;
-        const auto [factor, bias] = normalise(target, k);
-        const auto black = static_cast<float>(bias), white = static_cast<float>(255.0 * factor + bias);
-        colour.low[k] = std::min(black, white);
-        colour.high[k] = std::max(black, white);
-        colour.byte[k] = info.yuv ? bytes[k] : bytes[rgb];
-        pad[k] = static_cast<float>(target.how.pad_value * factor + bias);
-        if (info.yuv) {
-            for (size_t i = 0; i < 3; ++i)
-                colour.matrix[k][i] = static_cast<float>(yuv.factor[rgb][i] * factor * sample);
-            colour.bias[k] = static_cast<float>(yuv.bias[rgb] * factor + bias);
-        } else {
-            colour.matrix[k][0] = static_cast<float>(factor * sample);
-            colour.bias[k] = static_cast<float>(bias);
-        }
-    }
-    colour.pixel_bytes = info.plane[0].pixel_bytes;
-    direct = colour;
-    for (size_t k = 0; k < 3; ++k)
-        direct.matrix[k][0] = static_cast<float>(normalise(target, k).factor);
-}
 
 Filters Preprocess::Plan::fill_filters(const Rect &region, uint32_t width, std::span<ColumnBlock> into) const noexcept
 {
@@ -260,16 +116,40 @@ Filters Preprocess::Plan::fill_filters(const Rect &region, uint32_t width, std::
         const uint32_t first_pixel = region.x >> info.plane[plane].width_shift << info.plane[plane].width_shift;
         return preprocess::fill_columns(axis, width, {first_pixel >> shift, distance}, columns);
     };
-    const bool packed_yuv = info.yuv && info.planes == 1;
+    const bool yuv = info.model == ColorModel::YUV, packed_yuv = yuv && info.planes == 1;
     const std::span<ColumnBlock> second = into.subspan(filter_blocks(), used);
     Filters out;
     out.luma = fill(0, 0, packed_yuv ? 2 : info.plane[0].pixel_bytes, into.first(used));
     if (packed_yuv)
         out.chroma = fill(0, 1, 4, second);
-    else if (info.yuv)
+    else if (yuv)
         out.chroma = fill(1, info.plane[1].width_shift, info.plane[1].pixel_bytes, second);
     return out;
 }
+
+namespace {
+
+// That the model's type is one we write, and holds every value it is given.
+Status check_values(const ImageTarget &target)
+{
+    constexpr auto what = "plan preprocessing";
+    if (target.type != DType::Float32 && target.type != DType::Float16 && target.type != DType::UInt8)
+        return fail(ErrorCode::ModelUnsupported, what,
+                    std::format("the model's image is of type {}", dtype_name(target.type)),
+                    "use a model with a float32, float16 or uint8 image input");
+    for (size_t k = 0; k < 3; ++k)
+        if (!std::isfinite(target.how.mean[k]) || !std::isfinite(target.how.scale_by[k]))
+            return fail(ErrorCode::ModelUnsupported, what, std::format("mean or scale of channel {} is not finite", k),
+                        "correct the model's description");
+    if (const double most = preprocess::largest_value(target); target.type == DType::Float16 && most > half_most)
+        return fail(ErrorCode::ModelUnsupported, what,
+                    std::format("ranges, or mean and scale, give pixels values of {:g}, and float16 ends at {:g}", most,
+                                half_most),
+                    "correct the model's description");
+    return {};
+}
+
+} // namespace
 
 Result<Preprocess> Preprocess::plan(const FrameFormat &source, const ImageTarget &target, PreprocessKernel kernel)
 {
@@ -282,14 +162,8 @@ Result<Preprocess> Preprocess::plan(const FrameFormat &source, const ImageTarget
         return fail(ErrorCode::ModelUnsupported, what,
                     std::format("the model's image is {}x{} pixels", target.width, target.height),
                     std::format("use a model whose image has 1 to {} pixels a side", max_side));
-    if (target.type != DType::Float32 && target.type != DType::UInt8)
-        return fail(ErrorCode::ModelUnsupported, what,
-                    std::format("the model's image is of type {}", dtype_name(target.type)),
-                    "use a model with a float32 or uint8 image input");
-    for (size_t k = 0; k < 3; ++k)
-        if (!std::isfinite(target.how.mean[k]) || !std::isfinite(target.how.scale_by[k]))
-            return fail(ErrorCode::ModelUnsupported, what, std::format("mean or scale of channel {} is not finite", k),
-                        "correct the model's description");
+    if (auto status = check_values(target); !status)
+        return std::unexpected(std::move(status.error()));
 
     auto made = std::make_shared<Plan>();
     made->source = source;
@@ -298,7 +172,7 @@ Result<Preprocess> Preprocess::plan(const FrameFormat &source, const ImageTarget
     made->kernels = preprocess::avx2_kernels();
     if (kernel == PreprocessKernel::Scalar || made->kernels == nullptr)
         made->kernels = &preprocess::scalar_kernels();
-    made->set_colour();
+    made->colours = preprocess::make_colours(source, target);
     made->blocks.resize(2 * made->filter_blocks());
     const Rect whole{0, 0, source.width, source.height};
     const Window inside = preprocess::place(whole, target.width, target.height, target.how.scale);
@@ -361,15 +235,18 @@ private:
 
 // Everything one run() needs, gathered from frame, region and scratch.
 struct Preprocess::Frame {
+    using Kernel = void (*)(const RowJob &) noexcept;
+
     Window to;
     RowJob job;
     std::array<PlaneRows, 3> planes;
     size_t plane_count = 0;
     bool direct = false; // pixels go through one by one
-    void (*kernel)(const RowJob &) noexcept = nullptr;
+    Kernel kernel = nullptr;
     std::array<float *, 3> floats{};
 
     Frame(const Plan &plan, const FrameView &view, const Rect &region, std::byte *scratch) noexcept;
+    [[nodiscard]] Kernel choose(const Plan &plan) const noexcept;
 
     template <class T>
     void write(const Tensor<T> &tensor, uint32_t height) noexcept;
@@ -391,22 +268,35 @@ Preprocess::Frame::Frame(const Plan &plan, const FrameView &view, const Rect &re
                      size_t{columns.first} * info.pixel_bytes,
                      size_t{columns.samples()} * info.pixel_bytes,
                      Axis::make(region.y, region.height, info.height_shift, to.height),
-                     carver.take<uint8_t>(plan.row_bytes(p)).data()};
+                     carver.take<uint8_t>(plan.row_bytes(p)).data(),
+                     plan.info.sample_bits > 8 ? plan.kernels : nullptr};
         job.row[p] = planes[p].row;
         if (p == 0)
-            direct = !plan.info.yuv && columns.identity();
+            direct = plan.info.model == ColorModel::RGB && columns.identity();
     }
     for (float *&row : floats)
         row = carver.take<float>(plan.float_row()).data();
     job.luma = filters.luma;
     job.chroma = filters.chroma;
-    job.colour = direct ? &plan.direct : &plan.colour;
+    job.colour = direct ? &plan.colours.direct : &plan.colours.filtered;
     job.width = to.width;
+    kernel = choose(plan);
+}
+
+Preprocess::Frame::Kernel Preprocess::Frame::choose(const Plan &plan) const noexcept
+{
     const Kernels &kernels = *plan.kernels;
-    if (plan.info.yuv)
-        kernel = plane_count == 1 ? kernels.packed_yuv : plane_count == 2 ? kernels.nv12 : kernels.i420;
-    else
-        kernel = direct ? kernels.packed_direct : kernels.packed;
+    switch (plan.info.model) {
+    case ColorModel::RGB:
+        return direct ? kernels.packed_direct : kernels.packed;
+    case ColorModel::Gray:
+        return kernels.grey;
+    case ColorModel::YUV:
+        break;
+    }
+    if (plan.info.sample_bits > 8)
+        return kernels.p010;
+    return plane_count == 1 ? kernels.packed_yuv : plane_count == 2 ? kernels.nv12 : kernels.i420;
 }
 
 template <class T>
@@ -433,10 +323,15 @@ void Preprocess::run(const FrameView &frame, const Rect &region, std::span<std::
     assert(frame.format == p.source);
     assert(scratch.size() >= scratch_bytes() && tensor.size() >= output_bytes());
     Frame work(p, frame, preprocess::clip(region, p.source.width, p.source.height), scratch.data());
+    const auto write = [&]<class T>(std::type_identity<T>) {
+        work.write(Tensor<T>(p.target, *p.kernels, p.colours.pad, tensor.data()), p.target.height);
+    };
     if (p.target.type == DType::Float32)
-        work.write(Tensor<float>(p.target, *p.kernels, p.pad, tensor.data()), p.target.height);
+        write(std::type_identity<float>());
+    else if (p.target.type == DType::Float16)
+        write(std::type_identity<Half>());
     else
-        work.write(Tensor<uint8_t>(p.target, *p.kernels, p.pad, tensor.data()), p.target.height);
+        write(std::type_identity<uint8_t>());
 }
 
 } // namespace hl

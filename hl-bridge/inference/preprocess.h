@@ -19,7 +19,7 @@ namespace hl {
 struct ImageTarget {
     uint32_t width = 0, height = 0;
     TensorLayout layout = TensorLayout::NCHW;
-    DType type = DType::Float32; // UInt8 or Float32
+    DType type = DType::Float32; // UInt8, Float16 or Float32
     PreprocessInfo how;
 };
 
@@ -33,10 +33,12 @@ enum class PreprocessKernel : uint8_t { Best, Scalar };
 // Scaling is bilinear over the two nearest samples per axis, pixel centres at half coordinates, edges repeated: what
 // OpenCV's INTER_LINEAR and videoconvertscale's default do, hence what models are trained and deployed with. Chroma is
 // taken as centred between its luma samples and goes from its own plane to the model's size in one step. Rows are
-// blended vertically by libyuv (8 bits, fractions of 1/256); columns, colour matrix and normalisation follow in one
-// loop of ours, in float, unrounded. libyuv's own scalers are not used because they allocate a row per call, its
-// matrix functions because their 8-bit coefficients saturate (blue of limited BT.709 is up to 12 levels off inside the
-// gamut).
+// blended vertically by libyuv (8 bits, fractions of 1/256; P010 by us, in 16 bits and fractions of 1/16384); columns,
+// colour matrix and normalisation follow in one loop of ours, in float, unrounded; uint8 and float16 images are rounded
+// to the nearest, once, at the end. P010 counts with all its 10 bits (its six low bits are zero by definition; where
+// they are not, they count as a fraction). Grey is R = G = B, by its range. Alpha is not looked at. libyuv's own
+// scalers are not used because they allocate a row per call, its matrix functions because their 8-bit coefficients
+// saturate (blue of limited BT.709 is up to 12 levels off inside the gamut).
 class Preprocess {
 public:
     // Errors: FormatUnsupported, ModelUnsupported.

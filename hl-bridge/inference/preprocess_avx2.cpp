@@ -6,6 +6,7 @@
 
 // Only functions marked so may use these instructions; they are reached through avx2_kernels() alone.
 #define HL_AVX2 __attribute__((target("avx2,fma")))
+#define HL_F16C __attribute__((target("avx2,fma,f16c")))
 
 namespace hl::preprocess {
 namespace {
@@ -33,8 +34,8 @@ HL_AVX2 inline __m256i spread(char first, char second) noexcept
 {
     const auto f = [first](int lane) { return first < 0 ? zero : static_cast<char>(first + 4 * lane); };
     const auto s = [second](int lane) { return second < 0 ? zero : static_cast<char>(second + 4 * lane); };
-    return _mm256_broadcastsi128_si256(_mm_setr_epi8(f(0), zero, s(0), zero, f(1), zero, s(1), zero, f(2), zero, s(2),
-                                                     zero, f(3), zero, s(3), zero));
+    return _mm256_broadcastsi128_si256(
+        _mm_setr_epi8(f(0), zero, s(0), zero, f(1), zero, s(1), zero, f(2), zero, s(2), zero, f(3), zero, s(3), zero));
 }
 
 HL_AVX2 inline __m256 weigh(__m256i pairs, __m256i weights) noexcept
@@ -200,6 +201,78 @@ void any_yuv(const RowJob &job) noexcept
         job.chroma.windowed ? yuv<Semiplanar, false, true>(job) : yuv<Semiplanar, false, false>(job);
 }
 
+// Samples of 16 bits are unsigned, and madd takes signed ones: half of their range is subtracted before, and what that
+// takes from the sum, whose weights make 1 << weight_bits, is put back.
+HL_AVX2 inline __m256 weigh_wide(__m256i pairs, __m256i weights) noexcept
+{
+    const __m256 sum = weigh(_mm256_xor_si256(pairs, _mm256_set1_epi16(-32768)), weights);
+    return _mm256_add_ps(sum, _mm256_set1_ps(static_cast<float>(1u << (15 + weight_bits))));
+}
+
+HL_AVX2 void p010(const RowJob &job) noexcept
+{
+    const Channel c0 = channel(*job.colour, 0), c1 = channel(*job.colour, 1), c2 = channel(*job.colour, 2);
+    const ColumnBlock *luma = job.luma.blocks, *chroma = job.chroma.blocks;
+    for (uint32_t x = 0; x < job.width; x += block, ++luma, ++chroma) {
+        const __m256 y = weigh_wide(gather(job.row[0], load(&luma->offset)), load(&luma->weights));
+        // Each a pair of U and V.
+        const __m256i left = gather(job.row[1], load(&chroma->offset));
+        const __m256i right = gather(job.row[1] + 4, load(&chroma->offset));
+        const __m256i weights = load(&chroma->weights);
+        const __m256 u = weigh_wide(_mm256_blend_epi16(left, _mm256_slli_epi32(right, 16), 0xaa), weights);
+        const __m256 v = weigh_wide(_mm256_blend_epi16(_mm256_srli_epi32(left, 16), right, 0xaa), weights);
+        store(job.out[0], x, job.width, convert(c0, y, u, v));
+        store(job.out[1], x, job.width, convert(c1, y, u, v));
+        store(job.out[2], x, job.width, convert(c2, y, u, v));
+    }
+}
+
+// Eight samples of 16 bits.
+HL_AVX2 inline __m256i samples(const uint8_t *row) noexcept
+{
+    return _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i *>(row)));
+}
+
+HL_AVX2 void blend_wide(const uint8_t *upper, const uint8_t *lower, uint32_t fraction, size_t count,
+                        uint16_t *out) noexcept
+{
+    constexpr int one = 1 << weight_bits;
+    const __m256i below = _mm256_set1_epi32(static_cast<int>(fraction));
+    const __m256i above = _mm256_set1_epi32(one - static_cast<int>(fraction));
+    size_t i = 0;
+    for (; i + block <= count; i += block) {
+        const __m256i sum = _mm256_add_epi32(_mm256_mullo_epi32(samples(upper + 2 * i), above),
+                                             _mm256_mullo_epi32(samples(lower + 2 * i), below));
+        const __m256i rounded = _mm256_srli_epi32(_mm256_add_epi32(sum, _mm256_set1_epi32(one / 2)), weight_bits);
+        _mm_storeu_si128(reinterpret_cast<__m128i *>(out + i),
+                         _mm_packus_epi32(_mm256_castsi256_si128(rounded), _mm256_extracti128_si256(rounded, 1)));
+    }
+    scalar_kernels().blend_wide(upper + 2 * i, lower + 2 * i, fraction, count - i, out + i);
+}
+
+HL_AVX2 inline __m256 shade(const Channel &c, __m256 y) noexcept
+{
+    return _mm256_min_ps(_mm256_max_ps(_mm256_fmadd_ps(c.y, y, c.bias), c.low), c.high);
+}
+
+template <bool Windowed>
+HL_AVX2 void grey(const RowJob &job) noexcept
+{
+    const Channel c0 = channel(*job.colour, 0), c1 = channel(*job.colour, 1), c2 = channel(*job.colour, 2);
+    const ColumnBlock *columns = job.luma.blocks;
+    for (uint32_t x = 0; x < job.width; x += block, ++columns) {
+        const __m256 y = filter<Windowed>(job.row[0], *columns);
+        store(job.out[0], x, job.width, shade(c0, y));
+        store(job.out[1], x, job.width, shade(c1, y));
+        store(job.out[2], x, job.width, shade(c2, y));
+    }
+}
+
+void any_grey(const RowJob &job) noexcept
+{
+    job.luma.windowed ? grey<true>(job) : grey<false>(job);
+}
+
 // Eight bytes from each of two places.
 HL_AVX2 inline __m128i two_eights(const uint8_t *first, const uint8_t *second) noexcept
 {
@@ -343,30 +416,80 @@ HL_AVX2 inline __m256 weave(__m256i at, __m256 first, __m256 second, __m256 thir
     return _mm256_blend_ps(two, _mm256_permutevar8x32_ps(third, at), 0x24);
 }
 
-// Float `at` of the 24 that eight pixels make is channel at % 3 of pixel at / 3.
+struct Woven {
+    __m256 at[3];
+};
+
+// Eight pixels from x on; float `at` of the 24 is channel at % 3 of pixel at / 3.
+HL_AVX2 inline Woven weave_pixels(const std::array<float *, 3> &channels, uint32_t x) noexcept
+{
+    const __m256 r = _mm256_loadu_ps(channels[0] + x), g = _mm256_loadu_ps(channels[1] + x),
+                 b = _mm256_loadu_ps(channels[2] + x);
+    return {{weave(_mm256_setr_epi32(0, 0, 0, 1, 1, 1, 2, 2), r, g, b),
+             weave(_mm256_setr_epi32(2, 3, 3, 3, 4, 4, 4, 5), b, r, g),
+             weave(_mm256_setr_epi32(5, 5, 6, 6, 6, 7, 7, 7), g, b, r)}};
+}
+
 HL_AVX2 void interleave(const std::array<float *, 3> &channels, uint32_t width, float *out) noexcept
 {
-    const __m256i pixels[3] = {_mm256_setr_epi32(0, 0, 0, 1, 1, 1, 2, 2), _mm256_setr_epi32(2, 3, 3, 3, 4, 4, 4, 5),
-                               _mm256_setr_epi32(5, 5, 6, 6, 6, 7, 7, 7)};
     uint32_t x = 0;
     for (; x + block <= width; x += block) {
-        const __m256 r = _mm256_loadu_ps(channels[0] + x), g = _mm256_loadu_ps(channels[1] + x),
-                     b = _mm256_loadu_ps(channels[2] + x);
-        float *to = out + size_t{x} * 3;
-        _mm256_storeu_ps(to, weave(pixels[0], r, g, b));
-        _mm256_storeu_ps(to + 8, weave(pixels[1], b, r, g));
-        _mm256_storeu_ps(to + 16, weave(pixels[2], g, b, r));
+        const Woven pixels = weave_pixels(channels, x);
+        for (size_t i = 0; i < 3; ++i)
+            _mm256_storeu_ps(out + size_t{x} * 3 + i * block, pixels.at[i]);
     }
     scalar_kernels().interleave({channels[0] + x, channels[1] + x, channels[2] + x}, width - x, out + size_t{x} * 3);
 }
 
-constexpr Kernels kernels{"avx2",        any_yuv<true>, any_yuv<false>, any_packed_yuv,      packed,
-                          packed_direct, interleave,    to_bytes,       to_bytes_interleaved};
+HL_F16C inline void store_halves(Half *out, __m256 value) noexcept
+{
+    _mm_storeu_si128(reinterpret_cast<__m128i *>(out), _mm256_cvtps_ph(value, _MM_FROUND_TO_NEAREST_INT));
+}
+
+HL_F16C void to_halves(const float *in, uint32_t width, Half *out) noexcept
+{
+    uint32_t x = 0;
+    for (; x + block <= width; x += block)
+        store_halves(out + x, _mm256_loadu_ps(in + x));
+    scalar_kernels().to_halves(in + x, width - x, out + x);
+}
+
+HL_F16C void to_halves_interleaved(const std::array<float *, 3> &channels, uint32_t width, Half *out) noexcept
+{
+    uint32_t x = 0;
+    for (; x + block <= width; x += block) {
+        const Woven pixels = weave_pixels(channels, x);
+        for (size_t i = 0; i < 3; ++i)
+            store_halves(out + size_t{x} * 3 + i * block, pixels.at[i]);
+    }
+    scalar_kernels().to_halves_interleaved({channels[0] + x, channels[1] + x, channels[2] + x}, width - x,
+                                           out + size_t{x} * 3);
+}
+
+Kernels make_kernels(bool f16c) noexcept
+{
+    const Kernels &scalar = scalar_kernels();
+    return {.name = "avx2",
+            .nv12 = any_yuv<true>,
+            .i420 = any_yuv<false>,
+            .packed_yuv = any_packed_yuv,
+            .p010 = p010,
+            .grey = any_grey,
+            .packed = packed,
+            .packed_direct = packed_direct,
+            .interleave = interleave,
+            .to_bytes = to_bytes,
+            .to_bytes_interleaved = to_bytes_interleaved,
+            .to_halves = f16c ? to_halves : scalar.to_halves,
+            .to_halves_interleaved = f16c ? to_halves_interleaved : scalar.to_halves_interleaved,
+            .blend_wide = blend_wide};
+}
 
 } // namespace
 
 const Kernels *avx2_kernels() noexcept
 {
+    static const Kernels kernels = make_kernels(__builtin_cpu_supports("f16c"));
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") ? &kernels : nullptr;
 }
 

@@ -2,7 +2,9 @@
 #include "inference/preprocess_kernels.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstring>
 
 namespace hl::preprocess {
 namespace {
@@ -15,6 +17,15 @@ float tap(const uint8_t *row, const ColumnTaps &taps, uint32_t x, uint32_t dista
     const uint32_t weights = columns.weights[x % block];
     return static_cast<float>(first[0] * static_cast<int32_t>(weights & 0xffff) +
                               first[distance] * static_cast<int32_t>(weights >> 16));
+}
+
+// The same of 16-bit samples, `distance` samples apart.
+float wide_tap(const uint8_t *row, const ColumnTaps &taps, uint32_t x, uint32_t distance, uint32_t sample) noexcept
+{
+    const ColumnBlock &columns = taps.blocks[x / block];
+    const auto *first = reinterpret_cast<const uint16_t *>(row + columns.offset[x % block]) + sample;
+    const uint32_t weights = columns.weights[x % block];
+    return static_cast<float>(first[0] * (weights & 0xffff) + first[distance] * (weights >> 16));
 }
 
 void write_yuv(const RowJob &job, uint32_t x, float y, float u, float v) noexcept
@@ -47,6 +58,19 @@ void packed_yuv(const RowJob &job) noexcept
     for (uint32_t x = 0; x < job.width; ++x)
         write_yuv(job, x, tap(row, job.luma, x, 2, c.byte[0]), tap(row, job.chroma, x, 4, c.byte[1]),
                   tap(row, job.chroma, x, 4, c.byte[2]));
+}
+
+void p010(const RowJob &job) noexcept
+{
+    for (uint32_t x = 0; x < job.width; ++x)
+        write_yuv(job, x, wide_tap(job.row[0], job.luma, x, 1, 0), wide_tap(job.row[1], job.chroma, x, 2, 0),
+                  wide_tap(job.row[1], job.chroma, x, 2, 1));
+}
+
+void grey(const RowJob &job) noexcept
+{
+    for (uint32_t x = 0; x < job.width; ++x)
+        write_yuv(job, x, tap(job.row[0], job.luma, x, 1, 0), 0.f, 0.f);
 }
 
 void packed(const RowJob &job) noexcept
@@ -87,7 +111,45 @@ void to_bytes_interleaved(const std::array<float *, 3> &channels, uint32_t width
             *out++ = static_cast<uint8_t>(std::lrintf(channels[k][x]));
 }
 
-constexpr Kernels kernels{"scalar", nv12, i420, packed_yuv, packed, packed_direct, interleave, to_bytes, to_bytes_interleaved};
+void to_halves(const float *in, uint32_t width, Half *out) noexcept
+{
+    for (uint32_t x = 0; x < width; ++x)
+        out[x] = static_cast<Half>(in[x]);
+}
+
+void to_halves_interleaved(const std::array<float *, 3> &channels, uint32_t width, Half *out) noexcept
+{
+    for (uint32_t x = 0; x < width; ++x)
+        for (size_t k = 0; k < 3; ++k)
+            *out++ = static_cast<Half>(channels[k][x]);
+}
+
+void blend_wide(const uint8_t *upper, const uint8_t *lower, uint32_t fraction, size_t count, uint16_t *out) noexcept
+{
+    static_assert(std::endian::native == std::endian::little, "as the samples of P010_10LE are");
+    constexpr uint32_t one = 1u << weight_bits;
+    for (size_t i = 0; i < count; ++i) {
+        uint16_t above = 0, below = 0;
+        std::memcpy(&above, upper + 2 * i, 2);
+        std::memcpy(&below, lower + 2 * i, 2);
+        out[i] = static_cast<uint16_t>((above * (one - fraction) + below * fraction + one / 2) >> weight_bits);
+    }
+}
+
+constexpr Kernels kernels{.name = "scalar",
+                          .nv12 = nv12,
+                          .i420 = i420,
+                          .packed_yuv = packed_yuv,
+                          .p010 = p010,
+                          .grey = grey,
+                          .packed = packed,
+                          .packed_direct = packed_direct,
+                          .interleave = interleave,
+                          .to_bytes = to_bytes,
+                          .to_bytes_interleaved = to_bytes_interleaved,
+                          .to_halves = to_halves,
+                          .to_halves_interleaved = to_halves_interleaved,
+                          .blend_wide = blend_wide};
 
 } // namespace
 

@@ -41,27 +41,52 @@ TEST(CapsTest, TemplatesParseAndNameTheSameFormats)
     EXPECT_TRUE(gst_caps_is_equal(to_system.get(), system.get()));
 }
 
+// GStreamer has a DRM name for every format of ours, and it is ours.
+TEST(CapsTest, GStreamerNamesFormatsByTheSameFourccs)
+{
+    for (const std::string &name : all_formats()) {
+        const GstVideoFormat format = gst_video_format_from_string(name.c_str());
+        ASSERT_NE(format, GST_VIDEO_FORMAT_UNKNOWN) << name;
+        const uint32_t fourcc = hl::pixel_format_info(*hl::pixel_format_from_name(name)).fourcc;
+        EXPECT_EQ(gst_video_dma_drm_fourcc_from_format(format), fourcc) << name;
+        EXPECT_EQ(gst_video_dma_drm_fourcc_to_format(fourcc), format) << name;
+        guint64 modifier = 1;
+        EXPECT_EQ(gst_video_dma_drm_format_from_gst_format(format, &modifier), fourcc) << name;
+        EXPECT_EQ(modifier, 0u) << name << " is linear";
+    }
+}
+
 TEST(CapsTest, DrmCapsGiveTheRealLayout)
 {
     struct {
         const char *drm;
         const char *gst;
-    } const formats[] = {{"NV12", "NV12"}, {"YU12", "I420"}, {"YUYV", "YUY2"},
-                         {"UYVY", "UYVY"}, {"BG24", "RGB"},  {"XR24", "BGRx"}};
+    } const formats[] = {{"NV12", "NV12"}, {"YU12", "I420"}, {"YUYV", "YUY2"},      {"UYVY", "UYVY"},
+                         {"BG24", "RGB"},  {"XR24", "BGRx"}, {"P010", "P010_10LE"}, {"NV21", "NV21"},
+                         {"YV12", "YV12"}, {"NV16", "NV16"}, {"YU16", "Y42B"},      {"XB24", "RGBx"},
+                         {"BX24", "xRGB"}, {"RX24", "xBGR"}, {"AB24", "RGBA"},      {"AR24", "BGRA"},
+                         {"BA24", "ARGB"}, {"RA24", "ABGR"}, {"RG24", "BGR"},       {"R8  ", "GRAY8"}};
     static_assert(std::size(formats) == hl::pixel_formats);
     for (const auto &f : formats) {
-        const GstVideoInfo drm =
-            info_of(std::string("video/x-raw(memory:DMABuf),format=DMA_DRM,drm-format=") + f.drm + size_fields);
+        const std::string drm_caps =
+            std::string("video/x-raw(memory:DMABuf),format=DMA_DRM,drm-format=(string)\"") + f.drm + "\"" + size_fields;
+        const GstVideoInfo drm = info_of(drm_caps);
         const GstVideoInfo system = info_of(std::string("video/x-raw,format=") + f.gst + size_fields);
         EXPECT_EQ(drm.finfo->format, system.finfo->format) << f.drm;
-        EXPECT_TRUE(gst_caps_can_intersect(caps_of(gst_hl_video_caps_dmabuf()).get(),
-                                           caps_of(std::string("video/x-raw(memory:DMABuf),format=DMA_DRM,drm-format=") +
-                                                   f.drm + size_fields)
-                                               .get()));
+        EXPECT_TRUE(gst_caps_can_intersect(caps_of(gst_hl_video_caps_dmabuf()).get(), caps_of(drm_caps).get()))
+            << f.drm;
         EXPECT_EQ(drm.size, system.size);
         EXPECT_GT(drm.size, 0u);
         for (guint p = 0; p < GST_VIDEO_INFO_N_PLANES(&system); ++p)
             EXPECT_EQ(drm.stride[p], system.stride[p]);
+        // What the bridge computes for planes is what GStreamer does, but for rows rounded up to even.
+        const hl::FrameFormat format = *gst_hl_frame_format(system);
+        EXPECT_EQ(hl::pixel_format_info(format.format).planes, GST_VIDEO_INFO_N_PLANES(&system)) << f.gst;
+        const hl::PlanePlacement placed = hl::packed_placement(format);
+        for (guint p = 0; p < GST_VIDEO_INFO_N_PLANES(&system); ++p) {
+            EXPECT_EQ(placed.stride[p], static_cast<uint32_t>(system.stride[p])) << f.gst << " plane " << p;
+            EXPECT_LE(placed.offset[p], system.offset[p]) << f.gst << " plane " << p;
+        }
     }
 }
 
@@ -69,7 +94,7 @@ TEST(CapsTest, WhatWeDoNotTakeIsRefused)
 {
     GstVideoInfo info;
     for (const std::string &text :
-         {"video/x-raw,format=GRAY8" + size_fields,
+         {"video/x-raw,format=GRAY16_LE" + size_fields,
           std::string("video/x-raw,format=NV12,height=31,framerate=30/1,width=[1,5]"),
           "video/x-raw(memory:GLMemory),format=NV12" + size_fields,
           "video/x-raw(memory:DMABuf),format=NV12" + size_fields,
@@ -96,31 +121,77 @@ TEST(CapsTest, TheOtherFeatureKeepsEveryOtherField)
 TEST(CapsTest, NegotiationDropsWhatHasNoLinearEqual)
 {
     const auto offered = caps_of("video/x-raw(memory:DMABuf),format=DMA_DRM,drm-format={NV12:0x0100000000000002,XR24,"
-                                 "R8};video/x-raw(memory:GLMemory),format=RGBA;video/x-raw,format={GRAY8,NV12}");
+                                 "AYUV};video/x-raw(memory:GLMemory),format=RGBA;video/x-raw,format={GRAY16_LE,NV12}");
     const auto system = GstPtr<GstCaps>::adopt(gst_hl_caps_to_system(offered.get()));
     EXPECT_TRUE(gst_caps_is_equal(system.get(), caps_of("video/x-raw,format={BGRx,NV12}").get()) ||
                 gst_caps_is_equal(system.get(), caps_of("video/x-raw,format=BGRx;video/x-raw,format=NV12").get()))
         << GCharPtr(gst_caps_to_string(system.get())).get();
     const auto nothing =
-        GstPtr<GstCaps>::adopt(gst_hl_caps_to_dmabuf(caps_of("video/x-raw,format={GRAY8,Y42B}").get()));
+        GstPtr<GstCaps>::adopt(gst_hl_caps_to_dmabuf(caps_of("video/x-raw,format={GRAY16_LE,Y444}").get()));
     EXPECT_TRUE(gst_caps_is_empty(nothing.get()));
     const auto any = GstPtr<GstCaps>::adopt(gst_hl_caps_to_dmabuf(GstPtr<GstCaps>::adopt(gst_caps_new_any()).get()));
     EXPECT_TRUE(gst_caps_is_equal(any.get(), caps_of(gst_hl_video_caps_dmabuf()).get()));
 }
 
+hl::FrameFormat format_of(const std::string &fields)
+{
+    return *gst_hl_frame_format(info_of("video/x-raw," + fields + size_fields));
+}
+
 TEST(CapsTest, ColorimetryReachesTheFrameFormat)
 {
-    const auto format = [](const char *fields) {
-        return *gst_hl_frame_format(info_of(std::string("video/x-raw,") + fields + size_fields));
+    EXPECT_EQ(format_of("format=NV12").width, 62u);
+    EXPECT_EQ(format_of("format=NV12").height, 31u);
+    const struct {
+        const char *colorimetry;
+        hl::ColorMatrix matrix;
+        hl::ColorRange range;
+    } cases[] = {
+        {"bt601", hl::ColorMatrix::BT601, hl::ColorRange::Limited},
+        {"1:4:0:0", hl::ColorMatrix::BT601, hl::ColorRange::Full},
+        {"bt709", hl::ColorMatrix::BT709, hl::ColorRange::Limited},
+        {"1:3:5:1", hl::ColorMatrix::BT709, hl::ColorRange::Full},
+        {"bt2020", hl::ColorMatrix::BT2020, hl::ColorRange::Limited},
+        {"1:6:14:7", hl::ColorMatrix::BT2020, hl::ColorRange::Full},
+        {"bt2100-pq", hl::ColorMatrix::BT2020, hl::ColorRange::Limited},
+        {"2:2:0:0", hl::ColorMatrix::FCC, hl::ColorRange::Limited},
+        {"smpte240m", hl::ColorMatrix::SMPTE240M, hl::ColorRange::Limited},
+        {"0:3:0:0", hl::ColorMatrix::BT709, hl::ColorRange::Limited}, // a range that is not said
     };
-    EXPECT_EQ(format("format=NV12,colorimetry=bt709").matrix, hl::ColorMatrix::BT709);
-    EXPECT_EQ(format("format=NV12,colorimetry=bt601").matrix, hl::ColorMatrix::BT601);
-    EXPECT_EQ(format("format=NV12,colorimetry=bt2020").matrix, hl::ColorMatrix::BT2020);
-    EXPECT_EQ(format("format=NV12,colorimetry=bt601").range, hl::ColorRange::Limited);
-    EXPECT_EQ(format("format=NV12,colorimetry=(string)1:4:0:0").range, hl::ColorRange::Full);
-    EXPECT_EQ(format("format=RGB").range, hl::ColorRange::Full);
-    EXPECT_EQ(format("format=NV12").width, 62u);
-    EXPECT_EQ(format("format=NV12").height, 31u);
+    for (const std::string &name : all_formats()) {
+        const hl::PixelFormatInfo &pixels = hl::pixel_format_info(*hl::pixel_format_from_name(name));
+        for (const auto &c : cases) {
+            if (pixels.model != hl::ColorModel::YUV)
+                continue;
+            const auto format = format_of("format=" + name + ",colorimetry=(string)" + c.colorimetry);
+            EXPECT_EQ(format.matrix, c.matrix) << name << ' ' << c.colorimetry;
+            EXPECT_EQ(format.range, c.range) << name << ' ' << c.colorimetry;
+        }
+        if (pixels.model == hl::ColorModel::RGB) {
+            EXPECT_EQ(format_of("format=" + name).range, hl::ColorRange::Full) << name;
+        }
+    }
+    EXPECT_EQ(format_of("format=GRAY8").range, hl::ColorRange::Full) << "GStreamer's default";
+    EXPECT_EQ(format_of("format=GRAY8,colorimetry=(string)1:4:0:0").range, hl::ColorRange::Full);
+    EXPECT_EQ(format_of("format=GRAY8,colorimetry=(string)2:4:0:0").range, hl::ColorRange::Limited);
+}
+
+// A matrix that YUV cannot have, or none: GStreamer takes what it takes for caps that say nothing, by the height.
+TEST(CapsTest, ColorimetryWithoutAMatrixIsTheDefaultOfTheHeight)
+{
+    const auto of_height = [](int height, const char *colorimetry) {
+        const std::string fields = colorimetry ? std::string(",colorimetry=(string)") + colorimetry : "";
+        return *gst_hl_frame_format(
+            info_of("video/x-raw,format=NV12,framerate=30/1,width=64,height=" + std::to_string(height) + fields));
+    };
+    for (const char *colorimetry : {"sRGB", "2:0:0:0", "nonsense"})
+        for (const int height : {576, 577}) {
+            const auto said = of_height(height, colorimetry), silent = of_height(height, nullptr);
+            EXPECT_EQ(said.matrix, silent.matrix) << colorimetry << ' ' << height;
+            EXPECT_EQ(said.range, hl::ColorRange::Limited) << colorimetry << ' ' << height;
+        }
+    EXPECT_EQ(of_height(576, "sRGB").matrix, hl::ColorMatrix::BT601);
+    EXPECT_EQ(of_height(577, "sRGB").matrix, hl::ColorMatrix::BT709);
 }
 
 // --- frames in buffers ---

@@ -151,6 +151,27 @@ inline GstPtr<GstBuffer> foreign_frame(const std::string &caps, const Picture &w
     return buffer;
 }
 
+// Of system memory, with strides that are odd and offsets that are not aligned; all of it 0xa5, so that what is read
+// from between the rows shows.
+inline GstPtr<GstBuffer> odd_frame(const std::string &caps)
+{
+    const GstVideoInfo info = video_info(caps);
+    const hl::FrameFormat format = *gst_hl_frame_format(info);
+    gsize offset[GST_VIDEO_MAX_PLANES] = {}, end = 0;
+    gint stride[GST_VIDEO_MAX_PLANES] = {};
+    for (guint p = 0; p < GST_VIDEO_INFO_N_PLANES(&info); ++p) {
+        offset[p] = end + 5;
+        stride[p] = static_cast<gint>((hl::plane_row_bytes(format, p) + 4) | 1);
+        end = offset[p] + static_cast<gsize>(stride[p]) * hl::plane_rows(format, p);
+    }
+    auto buffer = GstPtr<GstBuffer>::adopt(gst_buffer_new_allocate(nullptr, end, nullptr));
+    gst_buffer_memset(buffer.get(), 0, 0xa5, end);
+    gst_buffer_add_video_meta_full(buffer.get(), GST_VIDEO_FRAME_FLAG_NONE, GST_VIDEO_INFO_FORMAT(&info),
+                                   static_cast<guint>(info.width), static_cast<guint>(info.height),
+                                   GST_VIDEO_INFO_N_PLANES(&info), offset, stride);
+    return buffer;
+}
+
 // What a bus has, by kind.
 struct Messages {
     std::vector<GstPtr<GstMessage>> all;

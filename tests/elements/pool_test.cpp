@@ -176,7 +176,7 @@ TEST_F(PoolTest, OptionsAndRefusals)
     const auto pool = gst_hl_buffer_pool_new(device_, hl::Placement::Host);
     EXPECT_TRUE(gst_buffer_pool_has_option(pool.get(), GST_BUFFER_POOL_OPTION_VIDEO_META));
     EXPECT_TRUE(gst_buffer_pool_has_option(pool.get(), GST_BUFFER_POOL_OPTION_VIDEO_ALIGNMENT));
-    for (const char *text : {"video/x-raw,format=GRAY8,width=16,height=16,framerate=30/1", "audio/x-raw",
+    for (const char *text : {"video/x-raw,format=GRAY16_LE,width=16,height=16,framerate=30/1", "audio/x-raw",
                              "video/x-raw(memory:DMABuf),format=DMA_DRM,drm-format=NV12:0x0100000000000002,width=16,"
                              "height=16,framerate=30/1"}) {
         const auto refused = gst_hl_buffer_pool_setup(pool.get(), caps_of(text).get(), 0, 0, 0, true);

@@ -38,14 +38,33 @@ TEST(FrameFormat, MatchesGStreamersDefaultLayout)
     EXPECT_EQ(hl::packed_placement(format(hl::PixelFormat::YUY2, 5, 2)).size, 24u);
 }
 
-TEST(PixelFormat, FourccsAreDrms)
+TEST(PixelFormat, EveryFormatIsFoundByItsNameAndItsFourcc)
 {
-    EXPECT_EQ(hl::pixel_format_info(hl::PixelFormat::BGRx).fourcc, static_cast<uint32_t>(DRM_FORMAT_XRGB8888));
-    EXPECT_EQ(hl::pixel_format_from_fourcc(DRM_FORMAT_BGR888), hl::PixelFormat::RGB);
-    EXPECT_EQ(hl::pixel_format_from_fourcc(DRM_FORMAT_YUYV), hl::PixelFormat::YUY2);
-    EXPECT_EQ(hl::pixel_format_from_fourcc(DRM_FORMAT_RGB888), std::nullopt);
-    EXPECT_EQ(hl::pixel_format_from_name("I420"), hl::PixelFormat::I420);
-    EXPECT_EQ(hl::pixel_format_from_name("P010_10LE"), std::nullopt);
+    for (size_t i = 0; i < hl::pixel_formats; ++i) {
+        const auto of = static_cast<hl::PixelFormat>(i);
+        const hl::PixelFormatInfo &info = hl::pixel_format_info(of);
+        EXPECT_EQ(info.format, of);
+        EXPECT_EQ(hl::pixel_format_from_name(info.name), of) << info.name;
+        EXPECT_EQ(hl::pixel_format_from_fourcc(info.fourcc), of) << info.name;
+    }
+    EXPECT_EQ(hl::pixel_format_from_name("P010_10LE"), hl::PixelFormat::P010);
+    EXPECT_EQ(hl::pixel_format_from_name("P010_10BE"), std::nullopt);
+    EXPECT_EQ(hl::pixel_format_from_fourcc(DRM_FORMAT_YVYU), std::nullopt);
+}
+
+// Packed RGB is spelt from the other end: GStreamer by bytes, DRM by the little-endian word
+// (tests/elements/caps_test.cpp asks GStreamer about every format).
+TEST(PixelFormat, FourccsOfPackedRgbAreTurnedRound)
+{
+    const struct {
+        const char *bytes;
+        uint32_t word;
+    } cases[] = {{"RGBx", DRM_FORMAT_XBGR8888}, {"BGRx", DRM_FORMAT_XRGB8888}, {"xRGB", DRM_FORMAT_BGRX8888},
+                 {"xBGR", DRM_FORMAT_RGBX8888}, {"RGBA", DRM_FORMAT_ABGR8888}, {"BGRA", DRM_FORMAT_ARGB8888},
+                 {"ARGB", DRM_FORMAT_BGRA8888}, {"ABGR", DRM_FORMAT_RGBA8888}, {"RGB", DRM_FORMAT_BGR888},
+                 {"BGR", DRM_FORMAT_RGB888}};
+    for (const auto &c : cases)
+        EXPECT_EQ(hl::pixel_format_info(hl::pixel_format_from_name(c.bytes).value()).fourcc, c.word) << c.bytes;
 }
 
 TEST(FrameLayout, RefusesShortMemoryAndStride)

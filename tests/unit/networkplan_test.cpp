@@ -141,7 +141,7 @@ TEST_F(NetworkPlanTest, ImagesThatAreNot)
         {tensor("a", DType::Float32, {1, 1, 8, 8})},
         {tensor("a", DType::Float32, {2, 3, 8, 8})},
         {tensor("a", DType::Int8, {1, 3, 8, 8})},
-        {tensor("a", DType::Float16, {1, 3, 8, 8})},
+        {tensor("a", DType::BFloat16, {1, 3, 8, 8})},
         {tensor("a", DType::Float32, {3, 8, 8})},
         {tensor("a", DType::Float32, {1, 3, 8, 8, 1})},
         {tensor("a", DType::Float32, {1, 3, 100000, 8})},
@@ -163,6 +163,11 @@ TEST_F(NetworkPlanTest, ImagesThatAreNot)
     EXPECT_EQ(plan->image.layout, TensorLayout::NHWC);
     EXPECT_EQ(plan->image.width, 16u);
     EXPECT_EQ(plan->inputs[0].shape, (TensorShape{1, 8, 16, 3}));
+
+    network.inputs = {tensor("a", DType::Float16, {1, 3, 8, 16})};
+    const auto half = plan_network(network, model);
+    ASSERT_TRUE(half) << half.error().details();
+    EXPECT_EQ(half->image.type, DType::Float16);
 }
 
 TEST_F(NetworkPlanTest, RawPlanesInEitherOrder)

@@ -29,24 +29,65 @@ struct Samples {
     size_t plane, byte, distance;
     uint32_t shift, rows;
 };
-// Y, U, V or R, G, B.
+
+// Y, U, V or R, G, B (grey three times), with the bytes named as GStreamer names formats: in the order of memory.
 inline std::array<Samples, 3> samples_of(PixelFormat format)
 {
+    const auto packed = [](size_t distance, size_t r, size_t g, size_t b) -> std::array<Samples, 3> {
+        return {{{0, r, distance, 0, 0}, {0, g, distance, 0, 0}, {0, b, distance, 0, 0}}};
+    };
+    // Of planes for U and V, or of one for both; `size` bytes a sample.
+    const auto planes = [](size_t u, size_t v, uint32_t rows) -> std::array<Samples, 3> {
+        return {{{0, 0, 1, 0, 0}, {u, 0, 1, 1, rows}, {v, 0, 1, 1, rows}}};
+    };
+    const auto pairs = [](size_t u, size_t v, size_t size, uint32_t rows) -> std::array<Samples, 3> {
+        return {{{0, 0, size, 0, 0}, {1, u, 2 * size, 1, rows}, {1, v, 2 * size, 1, rows}}};
+    };
     switch (format) {
     case PixelFormat::NV12:
-        return {{{0, 0, 1, 0, 0}, {1, 0, 2, 1, 1}, {1, 1, 2, 1, 1}}};
+        return pairs(0, 1, 1, 1);
+    case PixelFormat::NV21:
+        return pairs(1, 0, 1, 1);
+    case PixelFormat::NV16:
+        return pairs(0, 1, 1, 0);
+    case PixelFormat::P010:
+        return pairs(0, 2, 2, 1);
     case PixelFormat::I420:
-        return {{{0, 0, 1, 0, 0}, {1, 0, 1, 1, 1}, {2, 0, 1, 1, 1}}};
+        return planes(1, 2, 1);
+    case PixelFormat::YV12:
+        return planes(2, 1, 1);
+    case PixelFormat::Y42B:
+        return planes(1, 2, 0);
     case PixelFormat::YUY2: // Y0 U Y1 V
         return {{{0, 0, 2, 0, 0}, {0, 1, 4, 1, 0}, {0, 3, 4, 1, 0}}};
     case PixelFormat::UYVY: // U Y0 V Y1
         return {{{0, 1, 2, 0, 0}, {0, 0, 4, 1, 0}, {0, 2, 4, 1, 0}}};
     case PixelFormat::RGB:
-        return {{{0, 0, 3, 0, 0}, {0, 1, 3, 0, 0}, {0, 2, 3, 0, 0}}};
+        return packed(3, 0, 1, 2);
+    case PixelFormat::BGR:
+        return packed(3, 2, 1, 0);
+    case PixelFormat::RGBx:
+    case PixelFormat::RGBA:
+        return packed(4, 0, 1, 2);
     case PixelFormat::BGRx:
+    case PixelFormat::BGRA:
+        return packed(4, 2, 1, 0);
+    case PixelFormat::xRGB:
+    case PixelFormat::ARGB:
+        return packed(4, 1, 2, 3);
+    case PixelFormat::xBGR:
+    case PixelFormat::ABGR:
+        return packed(4, 3, 2, 1);
+    case PixelFormat::GRAY8:
         break;
     }
-    return {{{0, 2, 4, 0, 0}, {0, 1, 4, 0, 0}, {0, 0, 4, 0, 0}}};
+    return packed(1, 0, 0, 0);
+}
+
+// Of a sample, which lie in the upper bits of two bytes where there are more than eight.
+inline int bits_of(PixelFormat format)
+{
+    return format == PixelFormat::P010 ? 10 : 8;
 }
 
 // Bytes that end where a page nobody may touch begins, so that a single byte read or written past them crashes, in
@@ -113,7 +154,25 @@ struct Frame {
 
     [[nodiscard]] double sample(const Samples &of, uint32_t x, uint32_t y) const
     {
-        return planes[of.plane][size_t{y} * view.stride[of.plane] + x * of.distance + of.byte];
+        const uint8_t *at = &planes[of.plane][size_t{y} * view.stride[of.plane] + x * of.distance + of.byte];
+        if (const int bits = bits_of(format.format); bits > 8)
+            return (at[0] + 256 * at[1]) / std::exp2(16 - bits);
+        return *at;
+    }
+
+    // One sample everywhere.
+    void fill(const Samples &of, uint32_t value)
+    {
+        const int bits = bits_of(format.format);
+        const uint32_t stored = bits > 8 ? value << (16 - bits) : value;
+        const size_t row = plane_row_bytes(format, of.plane);
+        for (uint32_t y = 0; y < plane_rows(format, of.plane); ++y)
+            for (size_t x = of.byte; x < row; x += of.distance) {
+                uint8_t *const at = &planes[of.plane][y * size_t{view.stride[of.plane]} + x];
+                at[0] = static_cast<uint8_t>(stored);
+                if (bits > 8)
+                    at[1] = static_cast<uint8_t>(stored >> 8);
+            }
     }
 
     // Bilinear sample at frame coordinate (fx, fy), where pixel (0, 0) has its centre at (0.5, 0.5), looking only at
@@ -135,16 +194,33 @@ struct Frame {
     }
 };
 
+// Kr and Kb of ITU-T H.273, table 4.
+inline std::pair<double, double> weights_of(ColorMatrix matrix)
+{
+    switch (matrix) {
+    case ColorMatrix::BT709:
+        return {0.2126, 0.0722};
+    case ColorMatrix::BT2020:
+        return {0.2627, 0.0593};
+    case ColorMatrix::FCC:
+        return {0.30, 0.11};
+    case ColorMatrix::SMPTE240M:
+        return {0.212, 0.087};
+    case ColorMatrix::BT601:
+        break;
+    }
+    return {0.299, 0.114};
+}
+
 inline std::array<double, 3> to_rgb(const FrameFormat &format, double y, double u, double v)
 {
-    double kr = 0.299, kb = 0.114;
-    if (format.matrix == ColorMatrix::BT709)
-        kr = 0.2126, kb = 0.0722;
-    else if (format.matrix == ColorMatrix::BT2020)
-        kr = 0.2627, kb = 0.0593;
+    const auto [kr, kb] = weights_of(format.matrix);
     const bool full = format.range == ColorRange::Full;
-    const double luma = full ? y / 255 : (y - 16) / 219;
-    const double cb = (u - 128) / (full ? 255.0 : 224.0), cr = (v - 128) / (full ? 255.0 : 224.0);
+    const int bits = bits_of(format.format);
+    const double most = std::exp2(bits) - 1, unit = std::exp2(bits - 8);
+    const double luma = full ? y / most : (y / unit - 16) / 219;
+    const double cb = (u / unit - 128) / (full ? most / unit : 224.0),
+                 cr = (v / unit - 128) / (full ? most / unit : 224.0);
     const double r = luma + 2 * (1 - kr) * cr, b = luma + 2 * (1 - kb) * cb;
     const double g = (luma - kr * r - kb * b) / (1 - kr - kb);
     return {std::clamp(r, 0.0, 1.0) * 255, std::clamp(g, 0.0, 1.0) * 255, std::clamp(b, 0.0, 1.0) * 255};
@@ -185,19 +261,22 @@ public:
         return (byte - double{target_.how.mean[k]}) * double{target_.how.scale_by[k]};
     }
 
-    // The largest error that 8-bit vertical blending may cause in channel `k`, in pixel values: half a step of
-    // rounding and half a step of fraction, through the colour matrix.
+    // The largest error that vertical blending may cause in channel `k`, in pixel values: half a step of rounding and
+    // half a step of fraction (1/256; of P010 1/16384, and columns likewise, of 16 bits), through the colour matrix.
     [[nodiscard]] double blend_error(size_t k) const
     {
-        if (!pixel_format_info(frame_.format.format).yuv)
-            return 1.0;
+        const ColorModel model = pixel_format_info(frame_.format.format).model;
+        const double limited = frame_.format.range == ColorRange::Full ? 1.0 : 255.0 / 219.0;
+        if (model != ColorModel::YUV)
+            return model == ColorModel::Gray ? limited : 1.0;
         const size_t c = rgb_channel(k);
         FrameFormat f = frame_.format;
+        f.format = PixelFormat::NV12;
         f.range = ColorRange::Full; // away from clamping; limited range only stretches the result
         const double base = to_rgb(f, 128, 128, 128)[c];
         const double sum = std::abs(to_rgb(f, 129, 128, 128)[c] - base) + std::abs(to_rgb(f, 128, 129, 128)[c] - base) +
                            std::abs(to_rgb(f, 128, 128, 129)[c] - base);
-        return frame_.format.range == ColorRange::Full ? sum : sum * 255.0 / 219.0;
+        return sum * limited * (bits_of(frame_.format.format) > 8 ? 0.02 : 1.0);
     }
 
     [[nodiscard]] uint32_t left() const { return left_; }
@@ -214,8 +293,14 @@ private:
         const double fy = region_.y + (y - top_ + 0.5) * region_.height / height_;
         const auto of = samples_of(frame_.format.format);
         const auto at = [&](size_t i) { return frame_.bilinear(of[i], fx, fy, region_); };
-        if (pixel_format_info(frame_.format.format).yuv)
+        switch (pixel_format_info(frame_.format.format).model) {
+        case ColorModel::YUV:
             return to_rgb(frame_.format, at(0), at(1), at(2));
+        case ColorModel::Gray: // without colour
+            return to_rgb(frame_.format, at(0), 128, 128);
+        case ColorModel::RGB:
+            break;
+        }
         return {at(0), at(1), at(2)};
     }
 
@@ -225,24 +310,48 @@ private:
     uint32_t left_ = 0, top_ = 0, width_ = 0, height_ = 0;
 };
 
+// An IEEE 754 binary16, by its definition.
+inline double half_value(uint16_t bits)
+{
+    const int exponent = bits >> 10 & 31, mantissa = bits & 1023;
+    const double size = exponent == 31  ? (mantissa ? NAN : INFINITY)
+                        : exponent == 0 ? std::ldexp(mantissa, -24)
+                                        : std::ldexp(1024 + mantissa, exponent - 25);
+    return bits >> 15 ? -size : size;
+}
+
+// Half the distance between the halves around `value`: what rounding to the nearest may be off.
+inline double half_rounding(double value)
+{
+    const int exponent = std::max(std::ilogb(std::max(std::abs(value), 1e-10)), -14);
+    return std::ldexp(1.0, exponent - 11);
+}
+
+// One element of a tensor.
+inline double element(const uint8_t *tensor, DType type, size_t at)
+{
+    if (type == DType::Float32)
+        return reinterpret_cast<const float *>(tensor)[at];
+    if (type == DType::Float16)
+        return half_value(reinterpret_cast<const uint16_t *>(tensor)[at]);
+    return tensor[at];
+}
+
 // Runs the plan with blocks of exactly the sizes it asks for; values as doubles in channel, row, column order.
-inline std::vector<double> run(const Preprocess &plan, const ImageTarget &target, const Frame &frame, const Rect &region = {})
+inline std::vector<double> run(const Preprocess &plan, const ImageTarget &target, const Frame &frame,
+                               const Rect &region = {})
 {
     const Guarded scratch(plan.scratch_bytes()), tensor(plan.output_bytes());
     std::memset(scratch.data(), 0xa5, scratch.size());
-    std::memset(tensor.data(), 0xff, tensor.size()); // a float NaN where nothing is written
+    std::memset(tensor.data(), 0xff, tensor.size()); // a NaN where nothing is written
     plan.run(frame.view, region, scratch.bytes(), tensor.bytes());
 
     const size_t pixels = size_t{target.width} * target.height;
     std::vector<double> out(3 * pixels);
     for (size_t k = 0; k < 3; ++k)
-        for (size_t i = 0; i < pixels; ++i) {
-            const size_t at = target.layout == TensorLayout::NCHW ? k * pixels + i : i * 3 + k;
-            if (target.type == DType::Float32)
-                out[k * pixels + i] = reinterpret_cast<const float *>(tensor.data())[at];
-            else
-                out[k * pixels + i] = tensor[at];
-        }
+        for (size_t i = 0; i < pixels; ++i)
+            out[k * pixels + i] =
+                element(tensor.data(), target.type, target.layout == TensorLayout::NCHW ? k * pixels + i : i * 3 + k);
     return out;
 }
 
@@ -257,9 +366,9 @@ inline std::string describe(const FrameFormat &f, const ImageTarget &t, const Re
 
 // How far a run is off the definition, in steps of 1/255 of the pixel range; the worst and the mean over the image.
 struct Deviation {
-    double worst_of_allowed = 0; // 1 = as far off as blend_error() allows
+    double worst_of_allowed = 0; // 1 = as far off as blend_error() and the type's rounding allow
     double mean = 0;
-    bool border_exact = true;
+    bool border_exact = true; // but for the type's rounding
 };
 
 inline Deviation deviation(const std::vector<double> &got, const Reference &reference, const ImageTarget &target)
@@ -269,11 +378,13 @@ inline Deviation deviation(const std::vector<double> &got, const Reference &refe
     for (size_t k = 0; k < 3; ++k) {
         const bool bytes = target.type == DType::UInt8;
         const double unit = bytes ? 1.0 : std::abs(double{target.how.scale_by[k]});
-        const double allowed = reference.blend_error(k) + (bytes ? 0.51 : 0.01);
         for (uint32_t y = 0; y < target.height; ++y)
             for (uint32_t x = 0; x < target.width; ++x, ++i) {
-                const double off = std::abs(got[i] - reference.value(x, y, k)) / unit;
-                if (reference.border(x, y) && !(off < 1e-4))
+                const double value = reference.value(x, y, k), off = std::abs(got[i] - value) / unit;
+                // A value that lies a little beside the middle of two halves goes to the further one.
+                const double half = target.type == DType::Float16 ? 1.01 * half_rounding(value) / unit : 0.0;
+                const double allowed = reference.blend_error(k) + (bytes ? 0.51 : 0.01) + half;
+                if (reference.border(x, y) && !(off < 1e-4 + half))
                     out.border_exact = false;
                 out.mean += off / static_cast<double>(got.size());
                 out.worst_of_allowed = std::isnan(off) ? 1e9 : std::max(out.worst_of_allowed, off / allowed);

@@ -33,25 +33,6 @@ GstPtr<GstBufferPool> padded(Harness &to, const std::string &caps)
     return GstPtr<GstBufferPool>::adopt(pool);
 }
 
-// Of system memory, with strides that are odd and offsets that are not aligned.
-GstPtr<GstBuffer> odd_frame(const std::string &caps)
-{
-    const GstVideoInfo info = video_info(caps);
-    const hl::FrameFormat format = *gst_hl_frame_format(info);
-    gsize offset[GST_VIDEO_MAX_PLANES] = {}, end = 0;
-    gint stride[GST_VIDEO_MAX_PLANES] = {};
-    for (guint p = 0; p < GST_VIDEO_INFO_N_PLANES(&info); ++p) {
-        offset[p] = end + 5;
-        stride[p] = static_cast<gint>((hl::plane_row_bytes(format, p) + 4) | 1);
-        end = offset[p] + static_cast<gsize>(stride[p]) * hl::plane_rows(format, p);
-    }
-    auto buffer = GstPtr<GstBuffer>::adopt(gst_buffer_new_allocate(nullptr, end, nullptr));
-    gst_buffer_add_video_meta_full(buffer.get(), GST_VIDEO_FRAME_FLAG_NONE, GST_VIDEO_INFO_FORMAT(&info),
-                                   static_cast<guint>(info.width), static_cast<guint>(info.height),
-                                   GST_VIDEO_INFO_N_PLANES(&info), offset, stride);
-    return buffer;
-}
-
 class GaudiFrames : public testing::Test {
 protected:
     void SetUp() override
@@ -97,8 +78,11 @@ TEST_F(GaudiFrames, EveryFormatComesBackByteByByteWhateverItsSizeAndStrides)
 {
     ASSERT_EQ(device->info().stand_in, "EMU");
     for (const std::string &format : all_formats())
-        for (const auto &[width, height] : {std::pair{320, 240}, {61, 31}, {1, 1}})
+        for (const auto &[width, height] : {std::pair{61, 31}, {1, 1}})
             there_and_back(system_caps(format, width, height));
+    // Of a size that takes more than a few pages, each way of laying planes once: an emulated DMA is slow.
+    for (const char *format : {"NV12", "I420", "YUY2", "P010_10LE", "Y42B", "RGB"})
+        there_and_back(system_caps(format, 320, 240));
 }
 
 } // namespace

@@ -12,7 +12,7 @@ constexpr int64_t max_side = 16384;
 constexpr uint64_t max_tensor_bytes = uint64_t{1} << 30;
 
 constexpr std::string_view taken =
-    "one image input of 4 dimensions, uint8 or float32, NCHW or NHWC with 3 channels and "
+    "one image input of 4 dimensions, uint8, float16 or float32, NCHW or NHWC with 3 channels and "
     "a batch of 1; or with planes=nv12 in [gst-habana] two uint8 inputs 1xHxWx1 (Y) and "
     "1x(H/2)x(W/2)x2 (UV)";
 
@@ -116,7 +116,8 @@ Status plan_image(NetworkPlan &plan, const Network &network, const Model &model)
         return refuse();
     TensorInfo &in = plan.inputs[0];
     TensorShape &s = in.shape;
-    if (s.rank() != 4 || (in.type != DType::UInt8 && in.type != DType::Float32))
+    const bool known_type = in.type == DType::UInt8 || in.type == DType::Float16 || in.type == DType::Float32;
+    if (s.rank() != 4 || !known_type)
         return refuse();
     if (s[0] < 0)
         s[0] = 1;
