@@ -20,6 +20,9 @@ OPSET, IR_VERSION = 13, 8     # old enough for every ONNX Runtime in use
 TYPES = {TensorProto.FLOAT: "float32", TensorProto.FLOAT16: "float16", TensorProto.UINT8: "uint8",
          TensorProto.INT64: "int64"}
 SHORT = {TensorProto.FLOAT: "f32", TensorProto.FLOAT16: "f16", TensorProto.UINT8: "u8"}
+SSD_IDS = [f"ssd-mobilenet-v1-variant-1-out-{part}" for part in ("boxes", "scores", "classes")] + ["generic-variant-1-out-count"]
+SEG_IDS = ["yolo-v8-segmentation-out-detections", "yolo-v8-segmentation-out-protos"]
+SORTS = ("even", "ties", "crowded", "not finite", "all", "none")      # of random tensors in the model bank
 
 
 def dims_text(dims):
@@ -234,6 +237,136 @@ def rank3(folder):
     graph.write(folder, ["scale-mode=stretch"])
 
 
+def random_boxes(rng, sort, count, side):
+    """count x 4 centre x, centre y, width, height; crowded ones are mostly the same few."""
+    boxes = np.concatenate([rng.uniform(-8, side + 8, (count, 2)), rng.uniform(1, side / 3, (count, 2))], axis=1)
+    if sort == "crowded":
+        boxes = boxes[rng.integers(0, 12, count)] + rng.normal(0, 1.5, (count, 4))
+    if sort == "ties":
+        boxes = np.round(boxes / 8) * 8
+    return boxes
+
+
+def random_scores(rng, sort, shape):
+    low, high = {"all": (0.6, 1), "none": (0, 0.2)}.get(sort, (0, 1))
+    scores = rng.uniform(low, high, shape) ** (1 if sort in ("all", "none") else 4)
+    return np.round(scores * 10) / 10 if sort == "ties" else scores
+
+
+def spoiled(rng, sort, array):
+    """float32, with every hundredth value NaN or infinite where the sort says so."""
+    array = array.astype(np.float32)
+    if sort == "not finite":
+        bad = rng.random(array.shape) < 0.01
+        array[bad] = rng.choice(np.array([np.nan, np.inf, -np.inf], np.float32), int(bad.sum()))
+    return array
+
+
+def random_tensors(rng, sort, side):
+    """One of each that hltensordec decodes, by id; 6 classes."""
+    count, classes, masks, cells = 800, 6, 8, side // 4
+    corners = np.sort(rng.uniform(-0.1, 1.1, (2, 1, 60, 2)), axis=0)
+    tensors = {
+        "yolo-v8-out": np.concatenate([random_boxes(rng, sort, count, side), random_scores(rng, sort, (count, classes))], 1).T[None],
+        "yolo-v5-out": np.concatenate([random_boxes(rng, sort, count, side), random_scores(rng, sort, (count, 1)) ** 0.2,
+                                       random_scores(rng, sort, (count, classes))], 1)[None],
+        SSD_IDS[0]: np.concatenate([corners[0], corners[1]], axis=2),
+        SSD_IDS[1]: random_scores(rng, sort, (1, 60)),
+        SSD_IDS[2]: rng.integers(0, classes, (1, 60)),
+        SSD_IDS[3]: np.array([55.0]),
+        "classification-generic-out": rng.normal(0, 3, (1, classes)),
+        "classification-generic-softmaxed-out": random_scores(rng, sort, (1, classes)),
+        SEG_IDS[0]: np.concatenate([random_boxes(rng, sort, count, side), random_scores(rng, sort, (count, classes)),
+                                    rng.normal(0, 1, (count, masks))], 1).T[None],
+        SEG_IDS[1]: rng.normal(0, 1, (1, masks, cells, cells)),
+    }
+    # One bad count drops everything, and few bad prototypes drop most objects: the unit tests have those.
+    whole = (SSD_IDS[3], SEG_IDS[1])
+    return {name: spoiled(rng, "even" if name in whole else sort, value) for name, value in tensors.items()}
+
+
+def bank(folder, side=64):
+    """A frame whose samples are all k gives the k-th of SORTS' random tensors, of every kind that hltensordec decodes."""
+    rng = np.random.default_rng(5)
+    sets = [random_tensors(rng, sort, side) for sort in SORTS]
+    graph = Graph("bank")
+    graph.input("image", [1, 3, side, side], TensorProto.UINT8, BYTE)
+    middle = [graph.constant("from", np.array([0, 0, side // 2, side // 2], np.int64)),
+              graph.constant("to", np.array([1, 1, side // 2 + 1, side // 2 + 1], np.int64))]
+    graph.add("Slice", ["image", *middle], "sample")
+    graph.add("Cast", ["sample"], "number", to=TensorProto.INT64)
+    graph.add("Reshape", ["number", graph.constant("scalar", np.array([], np.int64))], "k")
+    for i, name in enumerate(sets[0]):
+        graph.add("Gather", [graph.constant(f"all{i}", np.stack([tensors[name] for tensors in sets])), "k"], f"output{i}", axis=0)
+        graph.output(f"output{i}", list(sets[0][name].shape), tensor_id=name)
+    graph.write(folder, ["scale-mode=letterbox", "pad-value=0", "colour=RGB"])
+
+
+def heads(folder, side=64):
+    """Networks' heads of every kind that hltensordec decodes, on random convolutions over the image; 3 classes."""
+    rng = np.random.default_rng(6)
+    graph = Graph("heads")
+
+    def conv(at, name, channels, wide, kernel, spread=2.0):
+        weights = rng.normal(0, np.sqrt(spread / (channels * kernel * kernel)), (wide, channels, kernel, kernel))
+        return graph.add("Conv", [at, graph.constant(f"w-{name}", weights.astype(np.float32))], name,
+                         kernel_shape=[kernel, kernel], strides=[kernel, kernel])
+
+    def scaled(at, name, factors, shape):
+        """The sigmoid of a head as 1 x channels x 64, by channel times a factor; then of another shape."""
+        graph.add("Reshape", [at, graph.constant(f"{name}-flat", np.array([1, -1, 64], np.int64))], f"{name}-rows")
+        graph.add("Sigmoid", [f"{name}-rows"], f"{name}-parts")
+        by = graph.constant(f"{name}-by", np.array(factors, np.float32).reshape(1, -1, 1))
+        return graph.add("Mul", [f"{name}-parts", by], shape)
+
+    image = graph.input("image", [1, 3, side, side], ranges=UNIT)
+    wide = graph.add("Relu", [conv(image, "stem", 3, 16, 4, 16)], "wide")               # 16 x 16
+    deep = graph.add("Relu", [conv(wide, "body", 16, 32, 2)], "deep")                    # 8 x 8
+    box = [side, side, side / 2, side / 2]
+    scaled(conv(deep, "head8", 32, 7, 1, 8), "v8", box + [1] * 3, "yolov8")
+    graph.output("yolov8", [1, 7, 64], tensor_id="yolo-v8-out")
+    graph.add("Transpose", [scaled(conv(deep, "head5", 32, 8, 1, 8), "v5", box + [1] * 4, "rows5")], "yolov5", perm=[0, 2, 1])
+    graph.output("yolov5", [1, 64, 8], tensor_id="yolo-v5-out")
+
+    detections = scaled(conv(deep, "head-seg", 32, 7, 1, 8), "seg", box + [1] * 3, "boxes-seg")
+    graph.add("Reshape", [conv(deep, "masks", 32, 4, 1), "v8-flat"], "coefficients")
+    graph.add("Concat", [detections, "coefficients"], "segments", axis=1)
+    graph.output("segments", [1, 11, 64], tensor_id=SEG_IDS[0])
+    conv(wide, "prototypes", 16, 4, 1)
+    graph.output("prototypes", [1, 4, side // 4, side // 4], tensor_id=SEG_IDS[1])
+
+    # The 20 best of 64, as TensorFlow's post-processing leaves them.
+    graph.add("Split", [scaled(conv(deep, "head-ssd", 32, 6, 1, 8), "ssd", [0.6] * 4 + [1, 3], "ssd-scaled"),
+                        graph.constant("ssd-parts-of", np.array([2, 2, 1, 1], np.int64))],
+              "ssd-start", axis=1)
+    graph.nodes[-1].output.extend(["ssd-extent", "ssd-score", "ssd-class"])
+    graph.add("Add", ["ssd-start", "ssd-extent"], "ssd-end")
+    graph.add("Concat", ["ssd-start", "ssd-end", "ssd-class"], "ssd-values", axis=1)
+    graph.add("Reshape", ["ssd-score", graph.constant("row", np.array([1, 64], np.int64))], "ssd-scores")
+    graph.add("TopK", ["ssd-scores", graph.constant("best", np.array([20], np.int64))], "scores", axis=1)
+    graph.nodes[-1].output.append("places")
+    graph.add("Reshape", ["places", graph.constant("line", np.array([20], np.int64))], "picked")
+    graph.add("Gather", ["ssd-values", "picked"], "ssd-best", axis=2)
+    graph.add("Transpose", ["ssd-best"], "ssd-boxes", perm=[0, 2, 1])
+    graph.add("Split", ["ssd-boxes", graph.constant("four", np.array([4, 1], np.int64))], "boxes", axis=2)
+    graph.nodes[-1].output.append("classes-real")
+    graph.add("Floor", ["classes-real"], "classes-whole")
+    graph.add("Reshape", ["classes-whole", graph.constant("row20", np.array([1, 20], np.int64))], "classes")
+    graph.add("ReduceMax", ["picked"], "last", axes=[0], keepdims=1)
+    graph.add("Cast", ["last"], "last-real", to=TensorProto.FLOAT)
+    graph.add("Mul", ["last-real", graph.constant("third", np.array([0.3], np.float32))], "count")
+    for name, dims, tensor_id in zip(("boxes", "scores", "classes", "count"), ([1, 20, 4], [1, 20], [1, 20], [1]), SSD_IDS):
+        graph.output(name, dims, tensor_id=tensor_id)
+
+    graph.add("GlobalAveragePool", ["deep"], "pooled")
+    graph.add("Flatten", ["pooled"], "features")
+    graph.add("MatMul", ["features", graph.constant("w-classes", rng.normal(0, 1, (32, 3)).astype(np.float32))], "logits")
+    graph.output("logits", [1, 3], tensor_id="classification-generic-out")
+    graph.add("Softmax", ["logits"], "probabilities", axis=1)
+    graph.output("probabilities", [1, 3], tensor_id="classification-generic-softmaxed-out")
+    graph.write(folder, ["scale-mode=letterbox", "pad-value=114", "colour=RGB", "labels=boxes.labels.txt"])
+
+
 def main():
     if len(sys.argv) != 2:
         print("usage: make_test_models.py DIR", file=sys.stderr)
@@ -252,6 +385,8 @@ def main():
     dynamic(folder)
     selects(folder)
     rank3(folder)
+    bank(folder)
+    heads(folder)
     return 0
 
 

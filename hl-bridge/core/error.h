@@ -36,6 +36,7 @@ namespace hl {
     X(ModelUnsupported, "HL-MOD-005", "the model has inputs or outputs that are not supported")                        \
     X(LabelsInvalid, "HL-MOD-006", "the label file does not fit the model")                                            \
     X(TensorShape, "HL-MOD-007", "a tensor does not have the shape the decoder expects")                               \
+    X(ClassUnknown, "HL-MOD-008", "a class that was asked for is not one of the model's")                              \
     X(SubmitFailed, "HL-INF-001", "an inference request was refused")                                                  \
     X(RunFailed, "HL-INF-002", "an inference request failed")                                                          \
     X(RunTimeout, "HL-INF-003", "an inference request did not finish in time")                                         \

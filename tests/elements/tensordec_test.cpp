@@ -248,12 +248,12 @@ TEST_F(TensorDec, AMissingIdListsThoseThatAreThere)
     attach_tensors(in, {tensor(values, {1, 6, 64}, "boxes"), tensor(values, {1, 6, 64}, "scores")});
     EXPECT_EQ(gst_harness_push(harness_, in), GST_FLOW_ERROR);
     EXPECT_THAT(only_message(GST_MESSAGE_ERROR),
-                AllOf(HasSubstr("\"yolo-v8-out\""), HasSubstr("boxes, scores"), HasSubstr("tensor-id")));
+                AllOf(HasSubstr("yolo-v8-out (yolov8)"), HasSubstr("got the ids: boxes, scores"), HasSubstr("tensor-id")));
 }
 
 TEST_F(TensorDec, TakesTheTensorNamedByTheProperty)
 {
-    play("tensor-id=second");
+    play("decoder=yolov8 tensor-id=second");
     GstBuffer *in = frame();
     attach_tensors(in, {tensor(std::vector<float>(10), {1, 10, 1}, "first")});
     attach_tensors(in, {tensor(values_of(two_objects, 2, 64), {1, 6, 64}, "second")});

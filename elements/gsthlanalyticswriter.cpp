@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#include "gsthlanalyticswriter.h"
+
+#include "gsthlptr.h"
+
+#include <gst/analytics/analytics.h>
+#include <gst/video/video.h>
+
+#include <algorithm>
+#include <array>
+#include <format>
+
+namespace {
+
+// The largest number that a GRAY8 mask tells apart from the background, 0.
+constexpr guint max_regions = 255;
+
+// A mask as a GRAY8 picture, in which the object is `region`. Its lines lie without a gap: GStreamer 1.28's
+// segmentationoverlay takes the width for the stride (gst_segmentation_overlay_resampling).
+GstPtr<GstBuffer> picture_of(const hl::ObjectMask &mask, guint region)
+{
+    auto picture = GstPtr<GstBuffer>::adopt(gst_buffer_new_allocate(nullptr, mask.cells.size(), nullptr));
+    {
+        const GstBufferMap map(picture.get(), GST_MAP_WRITE);
+        std::ranges::transform(mask.cells, map.data(), [region](uint8_t inside) -> guint8 {
+            return inside ? static_cast<guint8>(region) : guint8{0};
+        });
+    }
+    const std::array<gsize, GST_VIDEO_MAX_PLANES> offsets{};
+    const std::array<gint, GST_VIDEO_MAX_PLANES> strides{static_cast<gint>(mask.width)};
+    gst_buffer_add_video_meta_full(picture.get(), GST_VIDEO_FRAME_FLAG_NONE, GST_VIDEO_FORMAT_GRAY8, mask.width,
+                                   mask.height, 1, offsets.data(), strides.data());
+    return picture;
+}
+
+void add_mask(GstAnalyticsRelationMeta *relations, const GstAnalyticsODMtd &object, const hl::ObjectMask &mask,
+              const hl::PixelBox &box, guint region)
+{
+    std::array<guint, 2> regions{0, region};
+    GstAnalyticsSegmentationMtd segmentation;
+    gst_analytics_relation_meta_add_segmentation_mtd(
+        relations, picture_of(mask, region).release(), GST_SEGMENTATION_TYPE_INSTANCE, regions.size(), regions.data(),
+        box.x, box.y, static_cast<guint>(box.width), static_cast<guint>(box.height), &segmentation);
+    gst_analytics_relation_meta_set_relation(relations, GST_ANALYTICS_REL_TYPE_RELATE_TO, object.id, segmentation.id);
+    gst_analytics_relation_meta_set_relation(relations, GST_ANALYTICS_REL_TYPE_RELATE_TO, segmentation.id, object.id);
+}
+
+} // namespace
+
+void GstHlAnalyticsWriter::set_labels(std::span<const std::string> labels)
+{
+    names_.clear();
+    for (const auto &label : labels)
+        names_.push_back(label.empty() ? 0 : g_quark_from_string(label.c_str()));
+}
+
+GQuark GstHlAnalyticsWriter::name(uint32_t class_index)
+{
+    if (names_.size() <= class_index)
+        names_.resize(size_t{class_index} + 1, 0);
+    if (names_[class_index] == 0)
+        names_[class_index] = g_quark_from_string(std::format("class-{}", class_index).c_str());
+    return names_[class_index];
+}
+
+// GStreamer takes memory for the meta, and for each mask's buffer and meta; nothing else here does in a steady stream.
+void GstHlAnalyticsWriter::write(GstBuffer *buffer, const hl::Decoded &found, const hl::DecodeFrame &frame)
+{
+    GstAnalyticsRelationMeta *relations = gst_buffer_get_analytics_relation_meta(buffer);
+    if (!relations)
+        relations = gst_buffer_add_analytics_relation_meta(buffer);
+    for (size_t i = 0; i < found.objects.size(); ++i) {
+        const auto &object = found.objects[i];
+        const auto box = hl::pixel_box(object, frame);
+        GstAnalyticsODMtd added;
+        gst_analytics_relation_meta_add_od_mtd(relations, name(object.class_index), box.x, box.y, box.width, box.height,
+                                               object.score, &added);
+        if (i < found.masks.size())
+            add_mask(relations, added, found.masks[i], box, static_cast<guint>(i) % max_regions + 1);
+    }
+    if (found.classes.empty())
+        return;
+    levels_.clear();
+    quarks_.clear();
+    for (const auto &[class_index, score] : found.classes) {
+        levels_.push_back(score);
+        quarks_.push_back(name(class_index));
+    }
+    GstAnalyticsClsMtd added;
+    gst_analytics_relation_meta_add_cls_mtd(relations, levels_.size(), levels_.data(), quarks_.data(), &added);
+}
