@@ -20,12 +20,12 @@
  */
 #include "gsthlcopies.h"
 
+#include "core/textfile.h"
 #include "gsthlallocator.h"
 #include "gsthlcopiesledger.h"
 
 #include <atomic>
 #include <cstdio>
-#include <fstream>
 #include <memory>
 #include <set>
 #include <string>
@@ -93,10 +93,12 @@ void write_report(GstHlCopiesPrivate *priv, const HlCopiesReport &report)
         return;
     }
     const bool append = priv->format == Format::Text && priv->file_begun;
-    std::ofstream out(priv->file, append ? std::ios::app : std::ios::trunc);
-    if (!(out << text) || !out.flush())
-        g_printerr("hlcopies: cannot write %s; check the path, its permissions and the room on its disk\n",
-                   priv->file.c_str());
+    const hl::Status written =
+        append ? hl::append_text_file(priv->file, text) : hl::write_text_file(priv->file, text);
+    // The user waited for it: it is not lost with the file.
+    if (!written)
+        g_printerr("hlcopies: %s; %s\n%s", written.error().headline().c_str(), written.error().remedy.c_str(),
+                   text.c_str());
     priv->file_begun = true;
 }
 

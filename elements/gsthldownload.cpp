@@ -334,6 +334,7 @@ static gboolean gst_hl_download_decide_allocation(GstBaseTransform *trans, GstQu
                                 gst_query_find_allocation_meta(query, GST_VIDEO_META_API_TYPE, nullptr);
     // No frames ahead of need: where all frames pass on, the pool stays empty.
     auto pool = gst_hl_buffer_pool_new(gst_hl_transform_device(base), hl::Placement::Host);
+    gst_hl_allocator_set_owner(gst_hl_buffer_pool_allocator(GST_HL_BUFFER_POOL(pool.get())), GST_ELEMENT(self));
     if (auto ready = gst_hl_buffer_pool_setup(pool.get(), caps, 0, 0, 0, true); !ready) {
         (void)gst_hl_transform_fail(base, ready.error());
         return FALSE;

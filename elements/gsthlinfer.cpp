@@ -104,17 +104,8 @@ static void gst_hl_infer_fail(GstHlInfer *self, const hl::Error &error)
         return;
     const bool first = stream->queue().stop_with_error();
     stream->abandon();
-    if (!first)
-        return;
-    // After a loss whatever is tried next fails in its own words; the loss is what happened.
-    hl::Error told = error;
-    if (error.code == hl::ErrorCode::DeviceLost || gst_hl_device_get(self->priv->device.get())->lost()) {
-        told.code = hl::ErrorCode::DeviceLost;
-        told.remedy = "set the pipeline to READY and to PLAYING again: that opens the device anew";
-    }
-    if (told.remedy.empty())
-        told.remedy = "set the pipeline to READY and to PLAYING again; docs/troubleshooting.md explains the code";
-    gst_hl_post_error(GST_ELEMENT_CAST(self), told);
+    if (first)
+        gst_hl_post_device_error(GST_ELEMENT_CAST(self), *gst_hl_device_get(self->priv->device.get()), error);
 }
 
 // Upstream got no frame from our pool; it has been answered FLUSHING.

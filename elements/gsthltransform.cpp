@@ -13,6 +13,7 @@
 #include "gsthlvideo.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <mutex>
 #include <utility>
@@ -35,6 +36,7 @@ struct Private {
     bool caps_refused = false; // and was told on the bus, since the last caps that were taken
     GstHlTransformFormat format{};
     std::vector<std::pair<const gchar *, const gchar *>> reported;
+    std::atomic<bool> failed{false}; // and was told on the bus, since READY->PAUSED
 
     std::mutex mutex; // guards what follows, and changes of `open`, for stats
     const gchar *placement = "";
@@ -185,7 +187,7 @@ static bool gst_hl_transform_takes(GstHlTransform *self, GstEvent *event)
     return fits.has_value();
 }
 
-// A flow return and not a boolean: a refused caps event would otherwise reach the source as an error of its own
+// A flow return and not a boolean: what was told on the bus would otherwise reach the source as an error of its own
 // (gstpad.c push_sticky).
 static GstFlowReturn gst_hl_transform_sink_event(GstPad *pad, GstObject *parent, GstEvent *event)
 {
@@ -194,8 +196,11 @@ static GstFlowReturn gst_hl_transform_sink_event(GstPad *pad, GstObject *parent,
         gst_event_unref(event);
         return GST_FLOW_FLUSHING;
     }
-    if (priv_of(parent).base_event(pad, parent, event))
+    const Private &priv = priv_of(parent);
+    if (priv.base_event(pad, parent, event))
         return GST_FLOW_OK;
+    if (priv.failed)
+        return GST_FLOW_FLUSHING;
     return caps ? GST_FLOW_NOT_NEGOTIATED : GST_FLOW_ERROR; // as gst_pad_send_event_unchecked() does
 }
 
@@ -224,6 +229,7 @@ static gboolean gst_hl_transform_start(GstBaseTransform *trans)
     priv.counters.reset();
     priv.reported.clear();
     priv.caps_refused = false;
+    priv.failed = false;
     const std::lock_guard lock(priv.mutex);
     priv.placement = "";
     priv.frames = 0;
@@ -237,7 +243,7 @@ static gboolean gst_hl_transform_set_caps(GstBaseTransform *trans, GstCaps *in, 
         return FALSE;
     auto frame = gst_hl_frame_format(format.in);
     if (!frame) {
-        gst_hl_post_error(GST_ELEMENT(trans), frame.error());
+        (void)gst_hl_transform_fail(GST_HL_TRANSFORM(trans), frame.error());
         return FALSE;
     }
     format.frame = *frame;
@@ -348,8 +354,13 @@ bool gst_hl_transform_saw_frame(GstHlTransform *self, const gchar *placement, co
 
 GstFlowReturn gst_hl_transform_fail(GstHlTransform *self, const hl::Error &error)
 {
-    gst_hl_post_error(GST_ELEMENT(self), error);
-    return GST_FLOW_ERROR;
+    Private &priv = priv_of(self);
+    priv.failed = true;
+    if (priv.open)
+        gst_hl_post_device_error(GST_ELEMENT(self), *priv.open, error);
+    else
+        gst_hl_post_error(GST_ELEMENT(self), error);
+    return GST_FLOW_FLUSHING;
 }
 
 GstFlowReturn gst_hl_transform_acquire(GstHlTransform *self, GstBufferPool *pool, GstBuffer **buffer)

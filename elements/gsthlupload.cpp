@@ -126,7 +126,7 @@ GstPtr<GstBufferPool> new_output(GstHlUpload *self)
 void report_offer_failure(GstElement *element, const hl::Error &error)
 {
     if (!GST_HL_UPLOAD(element)->priv->offer_failed.exchange(true))
-        gst_hl_post_error(element, error);
+        (void)gst_hl_transform_fail(GST_HL_TRANSFORM(element), error);
 }
 
 hl::Error copy_refused(GstHlUpload *self)

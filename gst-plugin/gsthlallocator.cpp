@@ -459,6 +459,11 @@ void gst_hl_allocator_set_owner(GstHlAllocator *self, GstElement *owner)
     self->priv->maps->set_reporter(owner);
 }
 
+void gst_hl_allocator_warn(GstHlAllocator *self, const hl::Error &error)
+{
+    self->priv->maps->warn(error);
+}
+
 hl::CopyTotals gst_hl_allocator_totals(GstHlAllocator *self)
 {
     return self->priv->maps->totals();

@@ -41,9 +41,11 @@ using GstHlLayoutKey = std::vector<gsize>;
 // Frees the recycled memories that nobody holds.
 void gst_hl_allocator_drop_recycled(GstHlAllocator *self);
 void gst_hl_allocator_set_strict(GstHlAllocator *self, bool strict);
-// The element that posts the ERROR CopyRefused the first time strict mode refuses a map, because the element that maps
-// can only say that it could not. Held weakly.
+// The element that posts an ERROR the first time a map of a device frame is refused or fails, because the element that
+// maps can only say that it could not; and what is warned of. Held weakly.
 void gst_hl_allocator_set_owner(GstHlAllocator *self, GstElement *owner);
+// The owner's WARNING, the first time.
+void gst_hl_allocator_warn(GstHlAllocator *self, const hl::Error &error);
 // Staged CPU maps of this allocator's memories: uploads and downloads that a CPU map forced.
 [[nodiscard]] hl::CopyTotals gst_hl_allocator_totals(GstHlAllocator *self);
 

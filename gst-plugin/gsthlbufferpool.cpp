@@ -206,9 +206,15 @@ static bool settle(GstHlBufferPool *self, GstBuffer *&buffer)
         buffer = gst_hl_lifo_pool_exchange_for_oldest(GST_HL_LIFO_POOL(self), buffer);
         done = make_reusable(buffer, GstHlReaders::Wait);
     }
-    if (!done)
-        GST_WARNING_OBJECT(self, "a frame is dropped from the pool: %s", done.error().details().c_str());
-    return done.has_value();
+    if (done)
+        return true;
+    GST_WARNING_OBJECT(self, "a frame is dropped from the pool: %s", done.error().details().c_str());
+    // After a loss that is nobody's news.
+    if (done.error().code == hl::ErrorCode::FenceTimeout || done.error().code == hl::ErrorCode::FdLimit) {
+        done.error().cause += "; another frame takes its place";
+        gst_hl_allocator_warn(self->priv->allocator.get(), done.error());
+    }
+    return false;
 }
 
 // Tells the owner of an offered pool of the allocation that failed last. FALSE if there is none to tell.

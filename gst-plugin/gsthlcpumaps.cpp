@@ -72,6 +72,7 @@ std::byte *GstHlCpuMaps::map_device(GstHlStagedMap &staged, GstMemory *root, con
     if (data)
         return *data;
     GST_ERROR_OBJECT(owner_, "CPU map of device frame %p: %s", root, data.error().details().c_str());
+    tell(data.error());
     return nullptr;
 }
 
@@ -119,9 +120,22 @@ void GstHlCpuMaps::refuse(uint64_t bytes)
                                                bytes),
                           .remedy = "put hldownload before the element that reads or writes the frame"};
     GST_CAT_WARNING_OBJECT(performance_debug, owner_, "%s", error.details().c_str());
+    tell(error);
+}
+
+// Who maps can only say that it could not, if that (videotestsrc sends the frame as it is).
+void GstHlCpuMaps::tell(const hl::Error &error)
+{
     const auto reporter = GstPtr<GstElement>::adopt(static_cast<GstElement *>(g_weak_ref_get(&reporter_)));
-    if (reporter && !refused_.exchange(true))
-        gst_hl_post_error(reporter.get(), error);
+    if (reporter && !told_.exchange(true))
+        gst_hl_post_device_error(reporter.get(), *device_, error);
+}
+
+void GstHlCpuMaps::warn(const hl::Error &error)
+{
+    const auto reporter = GstPtr<GstElement>::adopt(static_cast<GstElement *>(g_weak_ref_get(&reporter_)));
+    if (reporter && !warned_.exchange(true))
+        gst_hl_post_warning(reporter.get(), error);
 }
 
 void GstHlCpuMaps::moved(GstMemory *root, hl::CopyKind kind, uint64_t bytes)

@@ -33,8 +33,10 @@ public:
 
     // Refuse CPU maps of device frames. HL_STRICT=1 in the environment cannot be taken back.
     void set_strict(bool strict);
-    // Who posts the error of the first refused map; held weakly.
+    // Who posts the error of the first map that was refused or failed, and warns; held weakly.
     void set_reporter(GstElement *element);
+    // A WARNING of the reporter's, the first time.
+    void warn(const hl::Error &error);
     void count(hl::CopyKind kind, uint64_t bytes) { counters_.add(kind, bytes); }
     [[nodiscard]] hl::CopyTotals totals() const { return counters_.totals(); }
     // Gives the pages at rest back.
@@ -42,6 +44,7 @@ public:
 
 private:
     void refuse(uint64_t bytes);
+    void tell(const hl::Error &error);
     void moved(GstMemory *root, hl::CopyKind kind, uint64_t bytes);
     [[nodiscard]] hl::Result<hl::OwnedMemory> take_pages(uint64_t bytes);
     void give_pages(hl::OwnedMemory pages);
@@ -51,7 +54,8 @@ private:
     hl::CopyCounters counters_;
     std::atomic<bool> strict_;
     GWeakRef reporter_{};
-    std::atomic<bool> refused_ = false; // and the reporter has said so
-    std::mutex mutex_;                  // guards what follows
+    std::atomic<bool> told_ = false;   // of a map that failed, by the reporter
+    std::atomic<bool> warned_ = false; // likewise
+    std::mutex mutex_;                 // guards what follows
     std::vector<hl::OwnedMemory> pages_;
 };

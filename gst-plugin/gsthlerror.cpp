@@ -2,6 +2,7 @@
 #include "gsthlerror.h"
 
 #include "core/log.h"
+#include "gsthlptr.h"
 
 #include <format>
 #include <string>
@@ -53,20 +54,40 @@ Domain domain_of(ErrorCode code)
     return {GST_LIBRARY_ERROR, GST_LIBRARY_ERROR_FAILED};
 }
 
+// Where nothing better is known.
+const std::string last_remedy =
+    "set the pipeline to READY and to PLAYING again; docs/troubleshooting.md explains the code";
+
 void post(GstElement *element, GstMessageType type, const hl::Error &error)
 {
     const Domain domain = domain_of(error.code);
-    std::string text = error.headline();
-    if (!error.remedy.empty())
-        text += "\n" + error.remedy;
+    const std::string &remedy = error.remedy.empty() ? last_remedy : error.remedy;
+    const std::string text = error.headline() + "\n" + remedy;
     GstStructure *details =
         gst_structure_new("hl-error", "code", G_TYPE_STRING, std::string(hl::error_code_name(error.code)).c_str(),
                           "operation", G_TYPE_STRING, error.operation.c_str(), "errno", G_TYPE_INT, error.sys_errno,
                           "device", G_TYPE_STRING, error.device.c_str(), "cause", G_TYPE_STRING, error.cause.c_str(),
-                          "remedy", G_TYPE_STRING, error.remedy.c_str(), nullptr);
+                          "remedy", G_TYPE_STRING, remedy.c_str(), nullptr);
     // Takes the strings and the structure over.
     gst_element_message_full_with_details(element, type, domain.quark, domain.code, g_strdup(text.c_str()),
                                           g_strdup(error.details().c_str()), __FILE__, GST_FUNCTION, __LINE__, details);
+}
+
+// All elements of a pipeline meet the same loss, and one word of it is enough. The pipeline remembers which it has told.
+bool first_to_tell_loss(GstElement *element, const hl::Device &device)
+{
+    static const GQuark quark = g_quark_from_static_string("gst-hl-loss-told");
+    const uint64_t life = uint64_t{device.id()} << 32 | device.generation();
+    auto top = GstPtr<GstObject>::share(GST_OBJECT(element));
+    while (GstObject *const parent = gst_object_get_parent(top.get()))
+        top = GstPtr<GstObject>::adopt(parent);
+    const GstObjectLocker lock(top.get());
+    const auto *const told = static_cast<const uint64_t *>(g_object_get_qdata(G_OBJECT(top.get()), quark));
+    if (told && *told == life)
+        return false;
+    g_object_set_qdata_full(G_OBJECT(top.get()), quark, new uint64_t(life),
+                            [](gpointer data) { delete static_cast<uint64_t *>(data); });
+    return true;
 }
 
 GstDebugLevel debug_level(hl::LogLevel level)
@@ -95,6 +116,19 @@ void log_sink(hl::LogLevel level, std::string_view module, std::string_view text
 void gst_hl_post_error(GstElement *element, const hl::Error &error)
 {
     post(element, GST_MESSAGE_ERROR, error);
+}
+
+void gst_hl_post_device_error(GstElement *element, const hl::Device &device, const hl::Error &error)
+{
+    // After a loss whatever is tried next fails in its own words; the loss is what happened.
+    if (error.code != ErrorCode::DeviceLost && !device.lost())
+        return gst_hl_post_error(element, error);
+    if (!first_to_tell_loss(element, device))
+        return;
+    hl::Error told = error;
+    told.code = ErrorCode::DeviceLost;
+    told.remedy = "set the pipeline to READY and to PLAYING again: that opens the device anew";
+    gst_hl_post_error(element, told);
 }
 
 void gst_hl_post_warning(GstElement *element, const hl::Error &error)

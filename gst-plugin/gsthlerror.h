@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/error.h"
+#include "device/device.h"
 
 #include <gst/gst.h>
 
@@ -10,6 +11,8 @@
 // follows the code (RESOURCE for devices and memory, STREAM for models and formats, LIBRARY else). Any thread.
 void gst_hl_post_error(GstElement *element, const hl::Error &error);
 // As gst_hl_post_error(), as a WARNING message.
+// The same for a failure of the device. A loss is told once in a pipeline, whichever of its elements meets it first.
+void gst_hl_post_device_error(GstElement *element, const hl::Device &device, const hl::Error &error);
 void gst_hl_post_warning(GstElement *element, const hl::Error &error);
 
 // Sends hl-bridge's log lines to the debug category "hlbridge". Idempotent.

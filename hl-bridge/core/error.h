@@ -37,6 +37,8 @@ namespace hl {
     X(LabelsInvalid, "HL-MOD-006", "the label file does not fit the model")                                            \
     X(TensorShape, "HL-MOD-007", "a tensor does not have the shape the decoder expects")                               \
     X(ClassUnknown, "HL-MOD-008", "a class that was asked for is not one of the model's")                              \
+    X(ModelDataOutside, "HL-MOD-009", "the model's data lies outside of its folder")                                   \
+    X(ModelTooLarge, "HL-MOD-010", "the model is larger than can be loaded")                                           \
     X(SubmitFailed, "HL-INF-001", "an inference request was refused")                                                  \
     X(RunFailed, "HL-INF-002", "an inference request failed")                                                          \
     X(RunTimeout, "HL-INF-003", "an inference request did not finish in time")                                         \
@@ -61,6 +63,7 @@ namespace hl {
     X(ImportFormat, "HL-IMP-010", "the importer refuses the frame's format or size")                                   \
     X(ImportSimulated, "HL-IMP-011", "the simulator's device memory is no dma-buf")                                    \
     X(ImportNoFrame, "HL-IMP-012", "no frame could be made to try the importer with")                                  \
+    X(FileWrite, "HL-FIL-001", "a file cannot be written")                                                             \
     X(Internal, "HL-INT-001", "an invariant of this library was broken")
 
 // What went wrong, as a machine may branch on it.

@@ -15,6 +15,10 @@ using Clock = std::chrono::steady_clock;
 using Deadline = Clock::time_point;
 inline constexpr Deadline no_deadline = Deadline::max();
 
+// A queue that answers QueueFull to a caller who can wait is asked again after this time, and for so long.
+inline constexpr std::chrono::milliseconds room_interval{1};
+inline constexpr std::chrono::seconds longest_wait_for_room{5};
+
 // The end of one submitted request.
 struct Completion {
     uint64_t id = 0; // as given in the request

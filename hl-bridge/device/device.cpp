@@ -5,6 +5,7 @@
 #include "core/log.h"
 #include "device/devicespec.h"
 #include "device/devicetable.h"
+#include "device/driveranswer.h"
 
 #include <linux/dma-buf.h>
 #include <poll.h>
@@ -17,6 +18,7 @@
 #include <format>
 #include <optional>
 #include <string>
+#include <thread>
 
 namespace hl {
 namespace {
@@ -128,24 +130,26 @@ Status Device::copy(std::span<const CopyRegion> regions, Deadline deadline)
     std::ranges::copy(regions, request.region.begin());
     request.regions = regions.size();
     CompletionWaiter waiter;
-    if (auto submitted = submit({&request, 1}, waiter); !submitted)
-        return submitted;
+    // Other streams may fill the queue, and nobody tells us when their copies end.
+    const Deadline give_up = std::min(deadline, Clock::now() + longest_wait_for_room);
+    for (;;) {
+        auto submitted = submit({&request, 1}, waiter);
+        if (submitted)
+            break;
+        if (submitted.error().code != ErrorCode::QueueFull || Clock::now() >= give_up)
+            return submitted;
+        std::this_thread::sleep_for(room_interval);
+    }
     // The device ends the request at its deadline; until it has let go, the memories are in use.
     return *waiter.wait();
 }
 
 Result<bool> Device::wait_readers(int fd, Deadline deadline)
 {
-    constexpr const char *operation = "wait for readers";
     // DMA_BUF_SYNC_WRITE: all fences a writer has to wait for, readers' and writers' (linux/dma-buf.h).
     dma_buf_export_sync_file args{.flags = DMA_BUF_SYNC_WRITE, .fd = -1};
-    if (::ioctl(fd, DMA_BUF_IOCTL_EXPORT_SYNC_FILE, &args) < 0) {
-        const int err = errno;
-        if (err == EMFILE || err == ENFILE)
-            return fail(ErrorCode::FdLimit, operation, "no descriptor left for the frame's fence",
-                        "raise the limit of open files (ulimit -n)", err, info().name);
-        return err != ENOTTY;
-    }
+    if (::ioctl(fd, DMA_BUF_IOCTL_EXPORT_SYNC_FILE, &args) < 0)
+        return fence_answer(errno);
     const UniqueFd fence(args.fd);
     for (;;) {
         timespec left{};
@@ -162,12 +166,24 @@ Result<bool> Device::wait_readers(int fd, Deadline deadline)
         if (ready > 0)
             return true;
         if (ready == 0)
-            return fail(ErrorCode::FenceTimeout, operation, "a reader of the exported frame did not finish in time",
-                        "look for a stalled display or encoder downstream", ETIMEDOUT, info().name);
+            return fence_answer(ETIMEDOUT);
         if (errno != EINTR)
-            return fail(ErrorCode::FenceTimeout, operation, "the frame's fence cannot be waited for", {}, errno,
-                        info().name);
+            return fence_answer(errno);
     }
+}
+
+Result<bool> Device::fence_answer(int err) const
+{
+    constexpr const char *operation = "wait for readers";
+    if (err == ENOTTY)
+        return false;
+    if (says_no_descriptor(err))
+        return fail(ErrorCode::FdLimit, operation, "no descriptor left for the frame's fence",
+                    "raise the limit of open files (ulimit -n)", err, info().name);
+    return fail(ErrorCode::FenceTimeout, operation,
+                err == ETIMEDOUT ? "a reader of the exported frame did not finish in time"
+                                 : "the frame's fence cannot be waited for",
+                "look for a stalled display or encoder downstream", err, info().name);
 }
 
 OwnedMemory::OwnedMemory(std::shared_ptr<Device> device, const Memory &memory) noexcept

@@ -94,7 +94,7 @@ public:
     // MemoryRange, MemoryForeign, CopyFailed, QueueFull, DeviceLost.
     [[nodiscard]] virtual Status submit(std::span<const CopyRequest> requests, CompletionListener &listener) = 0;
 
-    // submit() and wait. `regions` at most 4.
+    // submit() and wait, for room in the queue as well. `regions` at most 4.
     [[nodiscard]] Status copy(std::span<const CopyRegion> regions, Deadline deadline = no_deadline);
 
     // Makes writes that PCI peers completed before this call visible to launches after it
@@ -103,7 +103,7 @@ public:
 
     // Waits until the readers and writers that fenced an exported dma-buf are done with it
     // (DMA_BUF_IOCTL_EXPORT_SYNC_FILE, then poll). FALSE for a descriptor that never has fences and need not be asked
-    // again: it is no dma-buf, or the kernel is without the ioctl. Errors: FenceTimeout.
+    // again: it is no dma-buf, or the kernel is without the ioctl. Errors: FenceTimeout, FdLimit.
     [[nodiscard]] virtual Result<bool> wait_readers(int fd, Deadline deadline);
 
     // Loads a model for this device. Errors: the Model* codes, DeviceLost.
@@ -121,6 +121,9 @@ public:
 
 protected:
     Device() noexcept;
+
+    // What wait_readers() answers to an errno of the ioctl, or of the poll behind it.
+    [[nodiscard]] Result<bool> fence_answer(int err) const;
 
 private:
     const uint32_t id_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "device/hostmemory.h"
 
+#include "device/driveranswer.h"
 #include "device/hostsupport.h"
 
 #include <fcntl.h>
@@ -14,11 +15,10 @@
 #include <utility>
 
 namespace hl {
-namespace {
 
-std::unexpected<Error> host_error(const char *operation, int err, uint64_t size, HostPages pages)
+std::unexpected<Error> HostMemory::creation_error(const char *operation, int err, uint64_t size, HostPages pages)
 {
-    if (err == EMFILE || err == ENFILE)
+    if (says_no_descriptor(err))
         return fail(ErrorCode::FdLimit, operation, "no file descriptor left for a host page allocation",
                     "raise the limit of open files (ulimit -n)", err);
     if (pages == HostPages::Base)
@@ -30,8 +30,6 @@ std::unexpected<Error> host_error(const char *operation, int err, uint64_t size,
                             pool.free, pool.total),
                 "reserve more of them, as root: echo 64 > /proc/sys/vm/nr_hugepages", err);
 }
-
-} // namespace
 
 Result<UniqueFd> open_udmabuf()
 {
@@ -63,24 +61,24 @@ Result<HostMemory> HostMemory::create(uint64_t size, HostPages pages)
     const unsigned huge = pages == HostPages::Huge ? MFD_HUGETLB | MFD_HUGE_2MB : 0u;
     memory.memfd_.reset(::memfd_create("hl-host", MFD_CLOEXEC | MFD_ALLOW_SEALING | huge));
     if (!memory.memfd_)
-        return host_error("memfd_create", errno, size, pages);
+        return creation_error("memfd_create", errno, size, pages);
     if (size > static_cast<uint64_t>(INT64_MAX) - huge_page_bytes)
-        return host_error("ftruncate", EFBIG, size, pages);
+        return creation_error("ftruncate", EFBIG, size, pages);
     memory.size_ = size;
     memory.pages_ = pages;
     const auto length = static_cast<off_t>(memory.mapped());
     if (::ftruncate(memory.memfd_.get(), length) < 0)
-        return host_error("ftruncate", errno, size, pages);
+        return creation_error("ftruncate", errno, size, pages);
     // Reserve now: a page that cannot be had later is a SIGBUS, not an error.
     if (::fallocate(memory.memfd_.get(), 0, 0, length) < 0)
-        return host_error("fallocate", errno, size, pages);
+        return creation_error("fallocate", errno, size, pages);
     // udmabuf takes a memfd only with F_SEAL_SHRINK and without F_SEAL_WRITE (drivers/dma-buf/udmabuf.c).
     if (::fcntl(memory.memfd_.get(), F_ADD_SEALS, F_SEAL_SHRINK) < 0)
-        return host_error("seal memfd", errno, size, pages);
+        return creation_error("seal memfd", errno, size, pages);
     void *data = ::mmap(nullptr, static_cast<size_t>(length), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE,
                         memory.memfd_.get(), 0);
     if (data == MAP_FAILED)
-        return host_error("mmap", errno, size, pages);
+        return creation_error("mmap", errno, size, pages);
     memory.data_ = static_cast<std::byte *>(data);
     return memory;
 }
@@ -131,8 +129,8 @@ Result<UniqueFd> HostMemory::export_fd(const UniqueFd &udmabuf, uint64_t offset,
 std::unexpected<Error> HostMemory::export_error(int err, uint64_t offset, uint64_t size) const
 {
     constexpr const char *operation = "export host pages";
-    if (err == EMFILE || err == ENFILE)
-        return host_error(operation, err, size, pages_);
+    if (says_no_descriptor(err))
+        return creation_error(operation, err, size, pages_);
     const auto limit = HostSupport::read().udmabuf_limit;
     if (limit && size > *limit)
         return fail(ErrorCode::MemoryExport, operation,

@@ -35,8 +35,12 @@ public:
     // that this kernel's udmabuf does not take), FdLimit, MemoryRange.
     [[nodiscard]] Result<UniqueFd> export_fd(const UniqueFd &udmabuf, uint64_t offset, uint64_t size) const;
 
-private:
+    // What create() and export_fd() say of an errno; also to who orders one (SIM). `operation` is static.
+    [[nodiscard]] static std::unexpected<Error> creation_error(const char *operation, int err, uint64_t size,
+                                                               HostPages pages);
     [[nodiscard]] std::unexpected<Error> export_error(int err, uint64_t offset, uint64_t size) const;
+
+private:
     [[nodiscard]] uint64_t mapped() const noexcept;
 
     UniqueFd memfd_;

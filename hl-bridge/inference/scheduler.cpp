@@ -145,6 +145,8 @@ private:
     [[nodiscard]] Status stage_transfer(Slot &slot, Placement target);
     [[nodiscard]] Status ensure(Slot &slot, Placement placement);
     [[nodiscard]] Status run(Slot &slot);
+    template <class Submit>
+    [[nodiscard]] Status when_there_is_room(Slot &slot, Submit submit);
     void finish(Slot &slot, Status status) noexcept;
 
     const std::shared_ptr<Device> device_;
@@ -248,7 +250,7 @@ Status SchedulerCore::start(Slot &slot, const Job &job)
     if (info.input == InputKind::Nothing) {
         if (job.frame)
             slot.request.frame = *job.frame;
-        return run(slot);
+        return when_there_is_room(slot, [&] { return run(slot); });
     }
     const FrameFormat &format = slot.request.frame.format;
     if ((job.frame == nullptr) == (job.foreign == nullptr))
@@ -268,7 +270,7 @@ Status SchedulerCore::start(Slot &slot, const Job &job)
     }
     const bool on_device = slot.request.frame.placement() == Placement::Device;
     if (on_device ? info.reads_device : info.reads_host)
-        return run(slot);
+        return when_there_is_room(slot, [&] { return run(slot); });
     return stage_transfer(slot, on_device ? Placement::Host : Placement::Device);
 }
 
@@ -322,7 +324,24 @@ Status SchedulerCore::stage_transfer(Slot &slot, Placement target)
     copy.regions = pixel_format_info(source.format.format).planes;
     for (size_t p = 0; p < copy.regions; ++p)
         copy.region[p] = plane_region(source.format, p, source.plane[p], slot.request.frame.plane[p]);
-    return device_->submit({&copy, 1}, slot);
+    return when_there_is_room(slot, [&] { return device_->submit({&copy, 1}, slot); });
+}
+
+// For the submitting thread, which may wait: other streams fill the device's queue, and nobody tells us when theirs
+// end.
+template <class Submit>
+Status SchedulerCore::when_there_is_room(Slot &slot, Submit submit)
+{
+    const Deadline give_up = std::min(slot.request.deadline, Clock::now() + longest_wait_for_room);
+    for (;;) {
+        Status status = submit();
+        if (status || status.error().code != ErrorCode::QueueFull || Clock::now() >= give_up)
+            return status;
+        std::unique_lock lock(mutex_);
+        if (!slot.attached)
+            return fail(ErrorCode::Cancelled, "submit job", "the request was detached");
+        (void)changed_.wait_for(lock, room_interval);
+    }
 }
 
 Status SchedulerCore::run(Slot &slot)

@@ -450,7 +450,7 @@ TEST_F(AllocatorFaultTest, ExhaustedMemoryAndDescriptorsAreErrorsWithoutALeak)
 
 TEST_F(AllocatorFaultTest, LostCpuWriteBreaksTheFrame)
 {
-    const auto device = open_with("copy:1=EIO");
+    const auto device = open_with("copy:1=EINVAL");
     const auto from = gst_hl_allocator_new(device, hl::Placement::Device);
     auto memory = *gst_hl_allocator_alloc_memory(from.get(), frame_bytes);
     GstMapInfo map;
@@ -468,13 +468,23 @@ TEST_F(AllocatorFaultTest, LostCpuWriteBreaksTheFrame)
 
 TEST_F(AllocatorFaultTest, FailedDownloadFailsTheMap)
 {
-    const auto device = open_with("copy:1=EIO");
+    const auto device = open_with("copy:1=EINVAL");
     const auto from = gst_hl_allocator_new(device, hl::Placement::Device);
+    const auto owner = GstPtr<GstElement>::sink(gst_element_factory_make("fakesink", nullptr));
+    const auto bus = GstPtr<GstBus>::adopt(gst_bus_new());
+    gst_element_set_bus(owner.get(), bus.get());
+    gst_hl_allocator_set_owner(from.get(), owner.get());
     const auto memory = *gst_hl_allocator_alloc_memory(from.get(), frame_bytes);
     GstMapInfo map;
     EXPECT_FALSE(gst_memory_map(memory.get(), &map, GST_MAP_READ));
     ASSERT_TRUE(gst_memory_map(memory.get(), &map, GST_MAP_READ)) << "the second copy has no fault";
     gst_memory_unmap(memory.get(), &map);
+    const auto told = GstPtr<GstMessage>::adopt(gst_bus_pop_filtered(bus.get(), GST_MESSAGE_ERROR));
+    ASSERT_TRUE(told) << "who maps can only say that it could not";
+    const GstStructure *details = nullptr;
+    gst_message_parse_error_details(told.get(), &details);
+    EXPECT_STREQ(gst_structure_get_string(details, "code"), "HL-DMA-001");
+    gst_element_set_bus(owner.get(), nullptr);
 }
 
 } // namespace

@@ -520,6 +520,15 @@ TEST(CopiesLaunch, AFileThatCannotBeWrittenIsSaid)
     EXPECT_THAT(r.error, HasSubstr("cannot write /nonexistent/report.txt"));
 }
 
+TEST(CopiesLaunch, AReportThatFindsNoRoomIsNotLost)
+{
+    for (const char *const format : {"text", "json"}) {
+        const auto r = launch(std::format("GST_TRACERS='hlcopies(file=/dev/full,format={})'", format), copying_line());
+        EXPECT_EQ(r.status, 0);
+        EXPECT_THAT(r.error, AllOf(HasSubstr("cannot write /dev/full: ENOSPC"), HasSubstr("hlupload"))) << format;
+    }
+}
+
 TEST(CopiesLaunch, NothingIsLeftAlive)
 {
     const auto r = launch("'GST_TRACERS=leaks;hlcopies' GST_DEBUG=GST_TRACER:7",

@@ -139,7 +139,7 @@ TEST_F(DownloadTest, RequireRefusesACopyAndTellsWhy)
             h.sink_caps(gst_hl_video_caps_dmabuf());
         h.src_caps(padded ? dmabuf : system);
         EXPECT_EQ(h.push(padded ? frame(dmabuf, hl::Placement::Host, true) : foreign_frame(system, picture(system, 1))),
-                  GST_FLOW_ERROR);
+                  GST_FLOW_FLUSHING);
         EXPECT_EQ(h.stat("cpu-copies"), 0u);
         const Messages messages = h.messages();
         EXPECT_EQ(messages.error_codes(), std::vector<std::string>{"HL-CPY-001"});
@@ -216,7 +216,7 @@ TEST_F(DownloadTest, FramesThatDoNotFitTheirCapsAreOneError)
     h.src_caps(caps);
     const auto in = frame(caps, hl::Placement::Device);
     gst_buffer_resize(in.get(), 0, 99);
-    EXPECT_EQ(h.push(in), GST_FLOW_ERROR);
+    EXPECT_EQ(h.push(in), GST_FLOW_FLUSHING);
     const Messages messages = h.messages();
     EXPECT_EQ(messages.of(GST_MESSAGE_ERROR).size(), 1u);
     EXPECT_EQ(messages.error_codes(), std::vector<std::string>{"HL-FMT-002"});
@@ -231,7 +231,7 @@ TEST_F(DownloadTest, FramesOfAnotherDeviceAreRefusedByName)
     ASSERT_TRUE(other.has_value());
     const auto pool = gst_hl_buffer_pool_new(*other, hl::Placement::Device);
     ASSERT_TRUE(gst_hl_buffer_pool_setup(pool.get(), caps_of(caps).get(), 0, 0, 0, true).has_value());
-    EXPECT_EQ(h.push(frame_of(pool)), GST_FLOW_ERROR);
+    EXPECT_EQ(h.push(frame_of(pool)), GST_FLOW_FLUSHING);
     EXPECT_EQ(h.messages().error_codes(), std::vector<std::string>{"HL-MEM-008"});
     gst_buffer_pool_set_active(pool.get(), FALSE);
 }
@@ -245,7 +245,7 @@ TEST_F(DownloadTest, FramesWithAnOpenWriteMapAreRefused)
     GstMemory *memory = gst_buffer_peek_memory(in.get(), 0);
     GstMapInfo map;
     ASSERT_TRUE(gst_memory_map(memory, &map, GST_MAP_WRITE));
-    EXPECT_EQ(h.push(in), GST_FLOW_ERROR);
+    EXPECT_EQ(h.push(in), GST_FLOW_FLUSHING);
     gst_memory_unmap(memory, &map);
     EXPECT_EQ(h.messages().error_codes(), std::vector<std::string>{"HL-MEM-009"});
 }
@@ -311,7 +311,7 @@ TEST(DownloadFaultTest, EveryFaultIsOneErrorWithItsCode)
     struct {
         const char *faults;
         const char *code;
-    } const cases[] = {{"copy:2=EIO", "HL-DMA-001"}, {"lost@copy:4", "HL-DEV-004"}, {"export:3=EMFILE", "HL-MEM-007"}};
+    } const cases[] = {{"copy:2=EINVAL", "HL-DMA-001"}, {"lost@copy:4", "HL-DEV-004"}, {"export:3=EMFILE", "HL-MEM-007"}};
     for (const auto &c : cases) {
         const Setenv faults("HL_SIM_FAULTS", c.faults);
         Messages messages;

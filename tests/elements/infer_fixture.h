@@ -12,6 +12,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <cstdlib>
@@ -98,6 +99,12 @@ public:
         drain();
         return errors_;
     }
+    // Warnings with that code so far.
+    size_t warnings(const std::string &code)
+    {
+        drain();
+        return static_cast<size_t>(std::ranges::count(warnings_, code));
+    }
     // All element messages of that name so far.
     std::vector<GstStructurePtr> element_messages(const char *name)
     {
@@ -125,6 +132,12 @@ private:
     {
         if (GST_MESSAGE_TYPE(message) == GST_MESSAGE_ELEMENT)
             structures_.emplace_back(gst_structure_copy(gst_message_get_structure(message)));
+        if (GST_MESSAGE_TYPE(message) == GST_MESSAGE_WARNING) {
+            const GstStructure *details = nullptr;
+            gst_message_parse_warning_details(message, &details);
+            if (details && gst_structure_has_name(details, "hl-error"))
+                warnings_.emplace_back(gst_structure_get_string(details, "code"));
+        }
         if (GST_MESSAGE_TYPE(message) != GST_MESSAGE_ERROR)
             return;
         GError *error = nullptr;
@@ -144,6 +157,7 @@ private:
     GstPtr<GstElement> pipeline_;
     GstPtr<GstBus> bus_;
     std::vector<BusError> errors_;
+    std::vector<std::string> warnings_; // codes
     std::vector<GstStructurePtr> structures_;
 };
 

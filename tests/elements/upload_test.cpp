@@ -52,7 +52,7 @@ TEST_F(UploadTest, HostFramesAreReadThroughTheDevicesMmu)
     const auto pool = h.offered(caps);
     const auto in = frame_of(pool);
     ASSERT_TRUE(hl::sim::unpin(*device_, *gst_hl_memory_get(gst_buffer_peek_memory(in.get(), 0))));
-    EXPECT_EQ(h.push(in), GST_FLOW_ERROR);
+    EXPECT_EQ(h.push(in), GST_FLOW_FLUSHING);
     EXPECT_EQ(h.messages().error_codes(), std::vector<std::string>{"HL-DMA-001"});
     EXPECT_EQ(h.stat("uploads"), 0u);
     gst_buffer_pool_set_active(pool.get(), FALSE);
@@ -153,7 +153,7 @@ TEST_F(UploadTest, RequireRefusesACopyAndTellsWhy)
     {
         Harness h("hlupload device=sim zero-copy=require");
         h.src_caps(caps); // the harness asks as a source would
-        EXPECT_EQ(h.push(foreign_frame(caps, picture(caps, 1))), GST_FLOW_ERROR);
+        EXPECT_EQ(h.push(foreign_frame(caps, picture(caps, 1))), GST_FLOW_FLUSHING);
         const Messages messages = h.messages();
         EXPECT_EQ(messages.of(GST_MESSAGE_ERROR).size(), 1u);
         ASSERT_EQ(messages.error_codes().size(), 1u);
@@ -163,7 +163,7 @@ TEST_F(UploadTest, RequireRefusesACopyAndTellsWhy)
         Harness h("hlupload device=sim zero-copy=require");
         h.src_caps(caps);
         const auto pool = h.offered(caps);
-        EXPECT_EQ(h.push(foreign_frame(caps, picture(caps, 1))), GST_FLOW_ERROR);
+        EXPECT_EQ(h.push(foreign_frame(caps, picture(caps, 1))), GST_FLOW_FLUSHING);
         EXPECT_EQ(h.messages().error_codes(), std::vector<std::string>{"HL-CPY-002"});
         gst_buffer_pool_set_active(pool.get(), FALSE);
     }
@@ -239,7 +239,7 @@ TEST_F(UploadTest, FramesThatDoNotFitTheirCapsAreOneError)
     {
         Harness h("hlupload device=sim");
         h.src_caps(caps);
-        EXPECT_EQ(h.push(GstPtr<GstBuffer>::adopt(gst_buffer_new_allocate(nullptr, 100, nullptr))), GST_FLOW_ERROR);
+        EXPECT_EQ(h.push(GstPtr<GstBuffer>::adopt(gst_buffer_new_allocate(nullptr, 100, nullptr))), GST_FLOW_FLUSHING);
         const Messages messages = h.messages();
         EXPECT_EQ(messages.of(GST_MESSAGE_ERROR).size(), 1u);
         EXPECT_EQ(messages.error_codes(), std::vector<std::string>{"HL-FMT-002"});
@@ -250,14 +250,14 @@ TEST_F(UploadTest, FramesThatDoNotFitTheirCapsAreOneError)
         const auto pool = h.offered(caps);
         const auto in = frame_of(pool);
         gst_buffer_get_video_meta(in.get())->stride[0] = 63;
-        EXPECT_EQ(h.push(in), GST_FLOW_ERROR);
+        EXPECT_EQ(h.push(in), GST_FLOW_FLUSHING);
         EXPECT_EQ(h.messages().error_codes(), std::vector<std::string>{"HL-FMT-003"});
         gst_buffer_pool_set_active(pool.get(), FALSE);
     }
     {
         Harness h("hlupload device=sim");
         h.src_caps(caps);
-        EXPECT_EQ(h.push(GstPtr<GstBuffer>::adopt(gst_buffer_new())), GST_FLOW_ERROR) << "an empty buffer";
+        EXPECT_EQ(h.push(GstPtr<GstBuffer>::adopt(gst_buffer_new())), GST_FLOW_FLUSHING) << "an empty buffer";
         EXPECT_EQ(h.messages().error_codes(), std::vector<std::string>{"HL-FMT-002"});
     }
 }
@@ -342,7 +342,7 @@ TEST_F(UploadTest, LossIsOneErrorAndPlayingWorksAgain)
     EXPECT_TRUE(h.pull());
     (void)h.messages();
     hl::sim::lose(*device_);
-    EXPECT_EQ(h.push(foreign_frame(caps, picture(caps, 1))), GST_FLOW_ERROR);
+    EXPECT_EQ(h.push(foreign_frame(caps, picture(caps, 1))), GST_FLOW_FLUSHING);
     EXPECT_EQ(h.messages().error_codes(), std::vector<std::string>{"HL-DEV-004"});
     ASSERT_EQ(gst_element_set_state(h.element(), GST_STATE_READY), GST_STATE_CHANGE_SUCCESS);
     ASSERT_EQ(gst_element_set_state(h.element(), GST_STATE_PLAYING), GST_STATE_CHANGE_SUCCESS);
@@ -398,7 +398,7 @@ TEST(UploadFaultTest, EveryFaultIsOneErrorWithItsCode)
         const char *faults;
         const char *code;
     } const cases[] = {{"hbm-full", "HL-MEM-001"},
-                       {"copy:5=EIO", "HL-DMA-001"},
+                       {"copy:5=EINVAL", "HL-DMA-001"},
                        {"export:2=EMFILE", "HL-MEM-007"},
                        {"lost@copy:4", "HL-DEV-004"}};
     for (const auto &c : cases) {

@@ -42,6 +42,13 @@ class Demo(unittest.TestCase):
                 self.assertGreater((Path(folder) / "detections.mp4").stat().st_size, 10000)
                 self.assertEqual((Path(folder) / "contact-sheet.png").read_bytes()[:8], b"\x89PNG\r\n\x1a\n")
 
+    def test_a_folder_that_cannot_be_written_is_one_line(self):
+        done = subprocess.run([ROOT / "examples/demo/run", "--frames", "1", "--out", "/dev/full/demo"], capture_output=True,
+                              text=True, timeout=60, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)
+        self.assertIn("/dev/full", done.stderr)
+
     def check_hops(self, hops):
         self.assertEqual(hops["upload"]["uploads"], FRAMES)
         self.assertEqual(hops["upload"]["upload-bytes"], FRAMES * 640 * 480 * 3 // 2)

@@ -122,7 +122,7 @@ public:
     bool frozen = false, gone = false;
 };
 
-class FakeDriver final : public kernel::Driver {
+class FakeDriver : public kernel::Driver {
 public:
     explicit FakeDriver(std::shared_ptr<FakeGaudi> gaudi) : g_(std::move(gaudi))
     {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "backends/onnx/layoutcache.h"
+#include "fulldisk.h"
 #include "temporarydir.h"
 
 #include <gtest/gtest.h>
@@ -101,6 +102,18 @@ TEST_F(LayoutCacheTest, UnwritableIsNoError)
     const LayoutCache cache(1, "");
     cache.store({1, 2}, {});
     EXPECT_FALSE(cache.load(candidates));
+}
+
+TEST_F(LayoutCacheTest, AFullDiskLosesNothing)
+{
+    const LayoutCache cache(1, "");
+    cache.store({1, 2}, {});
+    {
+        const hl::test::FullDisk full(16);
+        cache.store({2, 1}, {});
+    }
+    EXPECT_EQ(cache.load(candidates), (ComputeLayout{1, 2})) << "the old one";
+    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(dir.path() / "gst-habana"), {}), 1);
 }
 
 TEST_F(LayoutCacheTest, HomeIsUsedWhereXdgSaysNothing)

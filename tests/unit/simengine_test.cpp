@@ -248,15 +248,48 @@ TEST(SimEngine, IsLostAtTheOrderedFrame)
 
 TEST(SimEngine, SubmissionsFailOnOrder)
 {
-    const Setting faults("HL_SIM_FAULTS", "submit:2=EIO,submit:3=EAGAIN");
+    const Setting faults("HL_SIM_FAULTS", "submit:2=EINVAL,submit:3=EAGAIN");
     Line line(true);
     ASSERT_OK(line.submit());
     const auto refused = line.submit();
     ASSERT_CODE(refused, ErrorCode::SubmitFailed);
-    EXPECT_EQ(refused.error().sys_errno, EIO);
+    EXPECT_EQ(refused.error().sys_errno, EINVAL);
     EXPECT_CODE(line.submit(), ErrorCode::QueueFull);
     ASSERT_OK(line.submit());
     EXPECT_EQ(line.ends.wait(2).size(), 2u);
+}
+
+TEST(SimEngine, RunsFailInTheirCompletionOnOrder)
+{
+    const Setting faults("HL_SIM_FAULTS", "run:2=EINVAL,run:3=EIO");
+    Line line(true);
+    for (uint64_t i = 1; i <= 3; ++i) {
+        ASSERT_OK(line.submit(i));
+        line.ends.wait(i);
+    }
+    const auto ends = line.ends.wait(3);
+    EXPECT_OK(ends[0].status);
+    EXPECT_CODE(ends[1].status, ErrorCode::RunFailed);
+    EXPECT_CODE(ends[2].status, ErrorCode::DeviceLost);
+    EXPECT_TRUE(line.device->lost());
+}
+
+TEST(SimEngine, LoadingAndConfiguringFailOnOrder)
+{
+    const Setting faults("HL_SIM_FAULTS", "engine:1=ENOMEM,engine:2=EINVAL,configure:1=ENOMEM,configure:2=EINVAL");
+    const auto device = hl::test::open_sim();
+    hl::Model model;
+    model.name = "null";
+    model.info.emplace();
+    model.info->engine = "null";
+    EXPECT_CODE(device->create_engine(model, {}), ErrorCode::MemoryFull);
+    EXPECT_CODE(device->create_engine(model, {}), ErrorCode::ComputeMissing);
+    auto engine = device->create_engine(model, {});
+    ASSERT_OK(engine);
+    const hl::FrameFormat format{.format = hl::PixelFormat::NV12, .width = 64, .height = 32};
+    EXPECT_CODE((*engine)->configure(format), ErrorCode::MemoryFull);
+    EXPECT_CODE((*engine)->configure(format), ErrorCode::FormatUnsupported);
+    EXPECT_OK((*engine)->configure(format));
 }
 
 // The first of two requests stalls; `then` happens, after which both must have ended with `code`.

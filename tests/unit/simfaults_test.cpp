@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "backends/sim/faultlist.h"
+#include "backends/sim/simcontrol.h"
 #include "device/device.h"
 #include "simtest.h"
 
 #include <gtest/gtest.h>
 
 #include <cerrno>
+#include <format>
 #include <string>
 
 using hl::ErrorCode;
@@ -32,6 +34,40 @@ TEST(FaultList, StrikesTheNthEventOnce)
     EXPECT_FALSE(list->next(FaultPoint::Export));
     EXPECT_TRUE(list->strikes(FaultPoint::Submit));
     EXPECT_FALSE(list->strikes(FaultPoint::Export));
+}
+
+TEST(FaultList, KnowsEveryPoint)
+{
+    const std::string_view names[] = {"open",    "recover", "alloc",   "alloc-device", "alloc-host", "pages",
+                                      "release", "export",  "udmabuf", "resolve",      "copy-submit", "copy",
+                                      "flush",   "fence",   "engine",  "configure",    "submit",      "run"};
+    static_assert(std::size(names) == hl::sim::fault_points);
+    for (size_t i = 0; i < hl::sim::fault_points; ++i) {
+        auto list = FaultList::parse(std::format("{0}:1=EIO,lost@{0}:2", names[i]));
+        ASSERT_OK(list) << names[i];
+        const auto point = static_cast<FaultPoint>(i);
+        EXPECT_TRUE(list->strikes(point)) << names[i];
+        EXPECT_EQ(list->next(point).error, EIO);
+        EXPECT_TRUE(list->next(point).lost);
+        EXPECT_EQ(list->struck(), 2u);
+        EXPECT_NE(FaultList::parse("x").error().remedy.find(names[i]), std::string::npos) << names[i];
+        const bool timed = names[i] == "copy" || names[i] == "submit" || names[i] == "run";
+        EXPECT_EQ(FaultList::parse(std::format("{}:1=stall", names[i])).has_value(), timed) << names[i];
+    }
+}
+
+TEST(FaultList, JoinsTheTwoEventsOfARequest)
+{
+    auto list = FaultList::parse("copy-submit:1=EINVAL,copy:1=EIO,copy:2=EIO,copy-submit:3=EINVAL");
+    ASSERT_OK(list);
+    const auto next = [&] { return list->next(FaultPoint::CopySubmit, FaultPoint::Copy); };
+    const auto first = next(), second = next(), third = next();
+    EXPECT_EQ(first.error, EINVAL);
+    EXPECT_FALSE(first.ends);
+    EXPECT_EQ(second.error, EIO);
+    EXPECT_TRUE(second.ends);
+    EXPECT_EQ(third.error, EINVAL);
+    EXPECT_FALSE(third.ends);
 }
 
 TEST(FaultList, KnowsLossAndFullHbm)
@@ -123,18 +159,135 @@ TEST(SimFaults, ExportFailsWithItsErrno)
 
 TEST(SimFaults, CopyFailsInItsCompletionAndOthersGoOn)
 {
-    const Setting faults("HL_SIM_FAULTS", "copy:2=EIO,copy:4=EAGAIN");
+    const Setting faults("HL_SIM_FAULTS", "copy:2=EINVAL");
     const auto device = hl::test::open_sim();
     hl::test::Owned host(device, 4096, Placement::Host), hbm(device, 4096, Placement::Device);
     const hl::CopyRegion region{.source = *host, .target = *hbm, .row_bytes = 4096};
     EXPECT_OK(device->copy({&region, 1}));
     const auto second = device->copy({&region, 1});
     ASSERT_CODE(second, ErrorCode::CopyFailed);
-    EXPECT_EQ(second.error().sys_errno, EIO);
-    EXPECT_OK(device->copy({&region, 1}));
-    EXPECT_CODE(device->copy({&region, 1}), ErrorCode::QueueFull);
+    EXPECT_EQ(second.error().sys_errno, EINVAL);
     EXPECT_OK(device->copy({&region, 1}));
     EXPECT_EQ(device->usage().requests_pending, 0u);
+}
+
+TEST(SimFaults, AFullQueueRefusesASubmissionAndACopyWaitsForRoom)
+{
+    const Setting faults("HL_SIM_FAULTS", "copy:1=EAGAIN,copy-submit:3=EAGAIN");
+    const auto device = hl::test::open_sim();
+    hl::test::Owned host(device, 4096, Placement::Host), hbm(device, 4096, Placement::Device);
+    hl::test::Record record;
+    const hl::CopyRequest request = hl::test::request(*host, *hbm);
+    EXPECT_CODE(device->submit({&request, 1}, record), ErrorCode::QueueFull);
+    EXPECT_OK(device->submit({&request, 1}, record));
+    const hl::CopyRegion region{.source = *host, .target = *hbm, .row_bytes = 4096};
+    EXPECT_OK(device->copy({&region, 1}));
+    EXPECT_EQ(record.wait(1).size(), 1u);
+    EXPECT_EQ(hl::sim::stats(*device).faults, 2u);
+}
+
+TEST(SimFaults, WaitingForRoomEnds)
+{
+    std::string full = "copy:1=EAGAIN";
+    for (int i = 2; i < 200; ++i)
+        full += std::format(",copy:{}=EAGAIN", i);
+    const Setting faults("HL_SIM_FAULTS", full.c_str());
+    const auto device = hl::test::open_sim();
+    hl::test::Owned host(device, 4096, Placement::Host), hbm(device, 4096, Placement::Device);
+    const hl::CopyRegion region{.source = *host, .target = *hbm, .row_bytes = 4096};
+    EXPECT_CODE(device->copy({&region, 1}, hl::Clock::now() + 20ms), ErrorCode::QueueFull);
+}
+
+// What the driver's errno says of the device counts more than the call that met it.
+TEST(SimFaults, AnErrnoThatSaysSoLosesTheDevice)
+{
+    for (const char *const text : {"copy:1=EIO", "copy-submit:1=EPERM", "copy:1=ETIMEDOUT", "alloc-device:1=EBUSY",
+                                   "alloc-host:1=ENODEV", "export:1=EBUSY", "flush:1=ENODEV"}) {
+        const Setting faults("HL_SIM_FAULTS", text);
+        const auto device = hl::test::open_sim();
+        const uint32_t before = device->generation();
+        const auto use = [&]() -> hl::Status {
+            auto host = hl::OwnedMemory::allocate(device, 4096, Placement::Host);
+            if (!host)
+                return std::unexpected(host.error());
+            auto hbm = hl::OwnedMemory::allocate(device, 4096, Placement::Device);
+            if (!hbm)
+                return std::unexpected(hbm.error());
+            if (auto fd = device->export_dmabuf(hbm->get()); !fd)
+                return std::unexpected(fd.error());
+            const hl::CopyRegion region{.source = host->get(), .target = hbm->get(), .row_bytes = 4096};
+            if (auto copied = device->copy({&region, 1}); !copied)
+                return copied;
+            return device->flush_inbound_writes();
+        };
+        EXPECT_CODE(use(), ErrorCode::DeviceLost) << text;
+        EXPECT_TRUE(device->lost()) << text;
+        EXPECT_EQ(device->generation(), before + 1) << text;
+        EXPECT_OK(device->recover());
+        EXPECT_OK(use()) << text;
+        EXPECT_EQ(device->usage().device_bytes, 0u) << text;
+        EXPECT_EQ(device->usage().host_bytes, 0u) << text;
+    }
+}
+
+TEST(SimFaults, HostPagesFailAsTheHostFails)
+{
+    const Setting faults("HL_SIM_FAULTS", "pages:1=ENOMEM,pages:2=EMFILE,udmabuf:1=ENOMEM,udmabuf:2=ENFILE");
+    const auto device = hl::test::open_sim();
+    const auto none = device->allocate(4096, Placement::Host);
+    ASSERT_CODE(none, ErrorCode::MemoryHost);
+    EXPECT_EQ(none.error().sys_errno, ENOMEM);
+    EXPECT_EQ(none.error().device, "sim");
+    EXPECT_CODE(device->allocate(4096, Placement::Host), ErrorCode::FdLimit);
+    hl::test::Owned host(device, 4096, Placement::Host);
+    EXPECT_CODE(device->export_dmabuf(*host), ErrorCode::MemoryExport);
+    EXPECT_CODE(device->export_dmabuf(*host), ErrorCode::FdLimit);
+    EXPECT_OK(device->export_dmabuf(*host));
+}
+
+TEST(SimFaults, ARefusedReleaseKeepsTheMemory)
+{
+    const Setting faults("HL_SIM_FAULTS", "release:1=EINVAL");
+    const auto device = hl::test::open_sim();
+    const auto hbm = device->allocate(4096, Placement::Device);
+    ASSERT_OK(hbm);
+    EXPECT_CODE(device->release(*hbm), ErrorCode::MemoryExported);
+    EXPECT_EQ(device->usage().device_bytes, 4096u);
+    EXPECT_OK(device->release(*hbm));
+    EXPECT_EQ(device->usage().device_bytes, 0u);
+}
+
+TEST(SimFaults, FencesAnswerAsTheKernels)
+{
+    const Setting faults("HL_SIM_FAULTS", "fence:1=ETIMEDOUT,fence:2=EMFILE,fence:3=ENOTTY,fence:4=ENOMEM");
+    const auto device = hl::test::open_sim();
+    hl::test::Owned hbm(device, 4096, Placement::Device);
+    const auto fd = device->export_dmabuf(*hbm);
+    ASSERT_OK(fd);
+    const auto ask = [&] { return device->wait_readers(fd->get(), hl::Clock::now()); };
+    EXPECT_CODE(ask(), ErrorCode::FenceTimeout);
+    EXPECT_CODE(ask(), ErrorCode::FdLimit);
+    const auto none = ask();
+    ASSERT_OK(none);
+    EXPECT_FALSE(*none) << "no fences";
+    EXPECT_CODE(ask(), ErrorCode::FenceTimeout) << "unknown is not free";
+    EXPECT_OK(ask());
+}
+
+TEST(SimFaults, ResolveAndRecoverAreRefusedOnce)
+{
+    const Setting faults("HL_SIM_FAULTS", "resolve:1=EBADF,recover:1=EAGAIN,lost@resolve:3");
+    const auto device = hl::test::open_sim();
+    hl::test::Owned hbm(device, 4096, Placement::Device);
+    const auto fd = device->export_dmabuf(*hbm);
+    ASSERT_OK(fd);
+    EXPECT_CODE(device->resolve_dmabuf(fd->get()), ErrorCode::MemoryForeign);
+    EXPECT_OK(device->resolve_dmabuf(fd->get()));
+    EXPECT_CODE(device->resolve_dmabuf(fd->get()), ErrorCode::DeviceLost);
+    EXPECT_CODE(device->recover(), ErrorCode::DeviceUnusable);
+    EXPECT_TRUE(device->lost());
+    EXPECT_OK(device->recover());
+    EXPECT_FALSE(device->lost());
 }
 
 TEST(SimFaults, DelayIsALowerBound)

@@ -2,6 +2,7 @@
 #include "backends/kernel/chip.h"
 
 #include "core/log.h"
+#include "device/driveranswer.h"
 #include "device/holders.h"
 
 #include <fcntl.h>
@@ -13,14 +14,6 @@
 #include <utility>
 
 namespace hl::kernel {
-namespace {
-
-bool fd_limit(int err) noexcept
-{
-    return err == EMFILE || err == ENFILE;
-}
-
-} // namespace
 
 PinnedPages::PinnedPages(HostMemory pages, uint64_t address, std::shared_ptr<Session> session) noexcept
     : pages_(std::move(pages)), address_(address), session_(std::move(session))
@@ -63,14 +56,13 @@ std::unexpected<Error> Chip::refuse(ErrorCode code, const char *operation, std::
     return fail(code, operation, std::move(cause), std::move(remedy), sys_errno, name_);
 }
 
-// EBUSY is the driver's word while a device is not operational (memory.c hl_mem_ioctl), ENODEV when it was unplugged
-// (drm_ioctl): the watcher has seen it or will.
+// What says that the device is lost needs no more here: the watcher has seen it or will.
 std::unexpected<Error> Chip::driver_refused(const char *operation, ErrorCode code, std::string cause,
                                             std::string remedy, int err) const
 {
-    if (err == EBUSY || err == ENODEV)
+    if (call_says_lost(err))
         return std::unexpected(lost_error(operation));
-    if (fd_limit(err))
+    if (says_no_descriptor(err))
         return refuse(ErrorCode::FdLimit, operation, "no descriptor is left",
                       "raise the limit of open files (ulimit -n)", err);
     return refuse(code, operation, std::move(cause), std::move(remedy), err);

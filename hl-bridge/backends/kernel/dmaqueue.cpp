@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "backends/kernel/dmaqueue.h"
 
+#include "device/driveranswer.h"
+
 #include <algorithm>
 #include <cerrno>
 #include <format>
@@ -18,13 +20,6 @@ constexpr std::chrono::seconds wait_slice{1};
 // we do (gaudi2.c gaudi2_is_queue_enabled).
 constexpr uint32_t down_queue = 0;
 constexpr uint32_t up_queue = 4;
-
-// The device is not operational, was unplugged, or its submissions were aborted by a reset (command_submission.c
-// hl_wait_ioctl, hl_wait_for_fence).
-bool says_lost(int err) noexcept
-{
-    return err == EBUSY || err == ENODEV || err == EIO || err == ETIMEDOUT || err == EPERM;
-}
 
 std::string loss_text(int err)
 {
@@ -160,7 +155,7 @@ void DmaQueue::refused(Chip::Lock &lock, Active &active, int err, uint64_t ended
         blocked_at_ = ended_before;
         return;
     }
-    if (says_lost(err)) {
+    if (submission_says_lost(err)) {
         const uint32_t generation = active.job.generation;
         lock.unlock();
         chip_->lose(generation, loss_text(err));
@@ -211,7 +206,7 @@ void DmaQueue::wait_front(Chip::Lock &lock)
     lock.unlock();
     const auto ended = session->driver->wait(front.sequence, wait_slice);
     session.reset(); // may close the node
-    if (!ended && says_lost(ended.error()))
+    if (!ended && submission_says_lost(ended.error()))
         chip_->lose(front.generation, loss_text(ended.error()));
     lock.lock();
     if (lost())

@@ -3,6 +3,7 @@
 
 #include "backends/onnx/ortsession.h"
 #include "core/log.h"
+#include "core/textfile.h"
 #include "core/uniquefd.h"
 #include "inference/boundedfile.h"
 
@@ -157,20 +158,10 @@ void LayoutCache::store(const ComputeLayout &choice, const std::vector<MeasuredL
         json["measured"].push_back({{"callers", m.layout.callers},
                                     {"threads_per_caller", m.layout.threads},
                                     {"runs_per_second", m.per_second}});
-    const std::string text = json.dump(2) + "\n";
-    const fs::path target(path_);
     std::error_code error;
-    fs::create_directories(target.parent_path(), error);
-    // Written aside and renamed: a reader sees the old file or the whole new one.
-    std::string temporary = path_ + ".XXXXXX";
-    UniqueFd fd(::mkostemp(temporary.data(), O_CLOEXEC));
-    const bool written = fd && ::write(fd.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size());
-    if (!written || ::rename(temporary.c_str(), path_.c_str()) != 0) {
-        log(LogLevel::Info, "onnx",
-            std::format("the layout is not remembered: cannot write {}: {}", path_, errno_text(errno)));
-        if (fd)
-            ::unlink(temporary.c_str());
-    }
+    fs::create_directories(fs::path(path_).parent_path(), error);
+    if (const auto written = write_text_file(path_, json.dump(2) + "\n"); !written)
+        log(LogLevel::Info, "onnx", "the layout is not remembered: " + written.error().details());
 }
 
 } // namespace hl

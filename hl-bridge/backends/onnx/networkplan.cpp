@@ -30,6 +30,12 @@ std::unexpected<Error> unsupported(const Model &model, std::string what, std::st
     return fail(ErrorCode::ModelUnsupported, "load model", std::format("{}: {}", model.name, what), std::move(remedy));
 }
 
+std::unexpected<Error> outputs_too_large(const Model &model)
+{
+    return unsupported(model, std::format("its outputs are larger than {} MiB", max_tensor_bytes >> 20),
+                       "export the model with smaller outputs");
+}
+
 std::unexpected<Error> contradiction(const Model &model, const std::string &tensor, const std::string &key,
                                      const std::string &said, const std::string &is)
 {
@@ -223,6 +229,10 @@ Result<NetworkPlan> plan_network(const Network &network, const Model &model)
         auto t = merge(net, TensorDirection::Output, model);
         if (!t)
             return std::unexpected(t.error());
+        // Before the first run, which allocates them.
+        const uint64_t elements = t->shape.elements();
+        if (t->shape.fixed() && (elements == 0 || elements > max_tensor_bytes / dtype_size(t->type)))
+            return outputs_too_large(model);
         plan.outputs.push_back(std::move(*t));
     }
     const bool planes = model.info && model.info->planes == "nv12";
@@ -256,8 +266,7 @@ Status settle_outputs(NetworkPlan &plan, std::span<const TensorShape> shapes, co
         out.shape = is;
         total += std::max<uint64_t>(elements, 1) * dtype_size(out.type);
         if (elements > max_tensor_bytes || total > max_tensor_bytes)
-            return unsupported(model, std::format("its outputs are larger than {} MiB", max_tensor_bytes >> 20),
-                               "export the model with smaller outputs");
+            return outputs_too_large(model);
     }
     return {};
 }

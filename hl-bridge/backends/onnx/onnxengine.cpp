@@ -3,6 +3,7 @@
 
 #include "backends/onnx/engineworkers.h"
 #include "backends/onnx/layoutprobe.h"
+#include "backends/onnx/modelcheck.h"
 #include "backends/onnx/networkplan.h"
 #include "backends/onnx/ortrunner.h"
 #include "core/log.h"
@@ -193,15 +194,6 @@ std::vector<EngineTensor> place_outputs(const std::vector<TensorInfo> &tensors, 
     return out;
 }
 
-// ONNX Runtime takes an empty file for a model without nodes.
-Status check_not_empty(const std::string &path)
-{
-    std::error_code error;
-    if (std::filesystem::file_size(path, error) == 0 && !error)
-        return fail(ErrorCode::ModelCorrupt, "load model", path + " is empty", "copy or export the model again");
-    return {};
-}
-
 // Loads a model step by step; what each step finds is kept for the next.
 class Loader {
 public:
@@ -323,7 +315,7 @@ void Loader::fill_info(const ComputeLayout &layout)
 
 Result<std::shared_ptr<Engine>> Loader::load()
 {
-    if (auto status = check_not_empty(model_.path); !status)
+    if (auto status = check_model_file(model_.path); !status)
         return std::unexpected(status.error());
     auto first = session(1, 0);
     if (!first)

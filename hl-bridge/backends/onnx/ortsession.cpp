@@ -68,7 +68,9 @@ NetworkTensor describe_tensor(std::string name, const Ort::TypeInfo &info)
     for (const auto &[type, ort] : types)
         if (ort == element)
             out.type = type;
-    out.kind = out.type ? std::string(dtype_name(*out.type)) : std::format("a tensor of ONNX type {}", int{element});
+    out.kind = out.type                                           ? std::string(dtype_name(*out.type))
+               : element == ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING ? "a tensor of strings"
+                                                                 : std::format("a tensor of ONNX type {}", int{element});
     std::vector<int64_t> dims = tensor.GetShape();
     for (int64_t &d : dims)
         if (d < 0)
@@ -103,6 +105,8 @@ OrtSession::OrtSession(const std::string &path, unsigned threads)
     options.SetInterOpNumThreads(1);
     // Waiting threads that spin take the CPU from the decoder and the other elements of the line.
     options.AddConfigEntry(kOrtSessionOptionsConfigAllowIntraOpSpinning, "0");
+    // Whatever the file is called: check_model_file() has looked at it as an ONNX file.
+    options.AddConfigEntry(kOrtSessionOptionsConfigLoadModelFormat, "ONNX");
     session_ = Ort::Session(env_, path.c_str(), options);
     describe();
 }

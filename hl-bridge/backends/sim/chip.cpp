@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "backends/sim/chip.h"
 
+#include "device/driveranswer.h"
 #include "device/holders.h"
 
 #include <poll.h>
@@ -13,10 +14,7 @@
 namespace hl::sim {
 namespace {
 
-bool fd_limit(int err) noexcept
-{
-    return err == EMFILE || err == ENFILE;
-}
+constexpr const char *fd_remedy = "raise the limit of open files (ulimit -n)";
 
 bool hung_up(int fd) noexcept
 {
@@ -64,18 +62,14 @@ Result<Memory> Chip::allocate(uint64_t size, Placement placement, HostPages page
     const Lock held = lock();
     if (auto alive = check_alive(held, operation); !alive)
         return std::unexpected(std::move(alive.error()));
-    const Fault fault = next_fault(held, FaultPoint::Alloc);
-    if (auto alive = check_alive(held, operation); !alive)
-        return std::unexpected(std::move(alive.error()));
     if (auto good = check_allocation_size(owner(held), size, placement); !good)
         return std::unexpected(std::move(good.error()));
     const bool device = placement == Placement::Device;
-    if (fault.error)
-        return refuse(fd_limit(fault.error) ? ErrorCode::FdLimit
-                      : device              ? ErrorCode::MemoryFull
-                                            : ErrorCode::MemoryHost,
-                      operation, std::format("{} bytes were refused (HL_SIM_FAULTS)", size),
-                      "use fewer or smaller frames", fault.error);
+    for (const FaultPoint point : {FaultPoint::Alloc, device ? FaultPoint::AllocDevice : FaultPoint::AllocHost})
+        if (auto struck = strike(held, point, operation, device ? ErrorCode::MemoryFull : ErrorCode::MemoryHost,
+                                 "use fewer or smaller frames");
+            !struck)
+            return std::unexpected(std::move(struck.error()));
 
     auto allocation = std::make_unique<Allocation>();
     allocation->memory = {.device = device_,
@@ -110,9 +104,16 @@ Status Chip::allocate_device(const Lock &, Allocation &allocation)
     return {};
 }
 
-Status Chip::allocate_host(const Lock &, Allocation &allocation, HostPages kind)
+Status Chip::allocate_host(const Lock &held, Allocation &allocation, HostPages kind)
 {
     const uint64_t size = allocation.memory.size;
+    if (const Fault fault = next_fault(held, FaultPoint::Pages); fault.error) {
+        auto failed = HostMemory::creation_error("memfd_create", fault.error, size, kind);
+        failed.error().device = name_;
+        return failed;
+    }
+    if (auto alive = check_alive(held, "pin host pages"); !alive)
+        return alive;
     if (size >= host_virtual_end - next_host_address_)
         return refuse(ErrorCode::MemoryHost, "pin host pages", "the device's host address range is used up",
                       "restart the process", ENOMEM);
@@ -206,6 +207,14 @@ Status Chip::release(const Memory &memory)
             "socket:", [&open](const struct stat &st) { return std::ranges::find(open, file_id(st)) != open.end(); });
         return std::unexpected(still_exported(whose, open.size(), pids));
     }
+    // The one refusal that reaches a user, EINVAL, is that of memory which is exported still.
+    const bool device = memory.placement == Placement::Device;
+    if (const Fault fault = device ? next_fault(held, FaultPoint::Release) : Fault{}; fault.error == EINVAL)
+        return std::unexpected(still_exported(owner(held), 1, {}));
+    else if (call_says_lost(fault.error))
+        lose(held);
+    if (lost_ && device)
+        return {}; // went with its generation
     retire(held, allocation);
     return {};
 }
@@ -233,12 +242,8 @@ Result<UniqueFd> Chip::export_dmabuf(const Memory &memory)
     const Lock held = lock();
     if (auto alive = check_alive(held, operation); !alive)
         return std::unexpected(std::move(alive.error()));
-    const Fault fault = next_fault(held, FaultPoint::Export);
-    if (auto alive = check_alive(held, operation); !alive)
-        return std::unexpected(std::move(alive.error()));
-    if (fault.error)
-        return refuse(fd_limit(fault.error) ? ErrorCode::FdLimit : ErrorCode::MemoryExport, operation,
-                      std::format("the export of {} bytes was refused (HL_SIM_FAULTS)", memory.size), {}, fault.error);
+    if (auto struck = strike(held, FaultPoint::Export, operation, ErrorCode::MemoryExport); !struck)
+        return std::unexpected(std::move(struck.error()));
     auto found = find(held, memory);
     if (!found)
         return std::unexpected(std::move(found.error()));
@@ -255,8 +260,8 @@ Result<UniqueFd> Chip::export_device(const Lock &held, const Memory &memory, All
     std::array<int, 2> ends{-1, -1};
     if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends.data()) < 0) {
         const int err = errno;
-        return refuse(fd_limit(err) ? ErrorCode::FdLimit : ErrorCode::MemoryExport, "export dma-buf",
-                      "no descriptor could be made for the frame", "raise the limit of open files (ulimit -n)", err);
+        return refuse(says_no_descriptor(err) ? ErrorCode::FdLimit : ErrorCode::MemoryExport, "export dma-buf",
+                      "no descriptor could be made for the frame", fd_remedy, err);
     }
     UniqueFd ours(ends[0]), theirs(ends[1]);
     const auto id = file_id(theirs.get());
@@ -268,11 +273,15 @@ Result<UniqueFd> Chip::export_device(const Lock &held, const Memory &memory, All
     return theirs;
 }
 
-Result<UniqueFd> Chip::export_host(const Lock &, const Memory &memory, Allocation &allocation)
+Result<UniqueFd> Chip::export_host(const Lock &held, const Memory &memory, Allocation &allocation)
 {
     if (!udmabuf_)
         udmabuf_ = open_udmabuf().value_or(UniqueFd()); // loaded, or permitted, since
-    auto fd = allocation.pages.export_fd(udmabuf_, memory.offset, memory.size);
+    const Fault fault = next_fault(held, FaultPoint::Udmabuf);
+    if (auto alive = check_alive(held, "export host pages"); !alive)
+        return std::unexpected(std::move(alive.error()));
+    Result<UniqueFd> fd = fault.error ? allocation.pages.export_error(fault.error, memory.offset, memory.size)
+                                      : allocation.pages.export_fd(udmabuf_, memory.offset, memory.size);
     if (!fd) {
         fd.error().device = name_;
         return std::unexpected(std::move(fd.error()));
@@ -292,6 +301,8 @@ Result<UniqueFd> Chip::export_host(const Lock &, const Memory &memory, Allocatio
 Result<Memory> Chip::resolve_dmabuf(int fd)
 {
     const Lock held = lock();
+    if (auto struck = strike(held, FaultPoint::Resolve, "resolve dma-buf", ErrorCode::MemoryForeign); !struck)
+        return std::unexpected(std::move(struck.error()));
     const auto id = exported_file(owner(held), fd);
     if (!id)
         return std::unexpected(id.error());
@@ -336,6 +347,88 @@ Fault Chip::next_fault(const Lock &held, FaultPoint point)
     if (fault.lost)
         lose(held);
     return fault;
+}
+
+Fault Chip::next_fault(const Lock &held, FaultPoint submission, FaultPoint end)
+{
+    const Fault fault = settings_.faults.next(submission, end);
+    if (fault.lost)
+        lose(held);
+    return fault;
+}
+
+Status Chip::strike(const Lock &held, FaultPoint point, const char *operation, ErrorCode code, const char *remedy)
+{
+    const int err = next_fault(held, point).error;
+    if (call_says_lost(err))
+        lose(held);
+    if (auto alive = check_alive(held, operation); !alive)
+        return alive;
+    if (err == 0)
+        return {};
+    const bool descriptors = says_no_descriptor(err);
+    return refuse(refusal_code(err, code), operation,
+                  std::format("{} (HL_SIM_FAULTS)", descriptors ? "no descriptor is left" : "the device refused it"),
+                  descriptors ? fd_remedy : remedy, err);
+}
+
+Status Chip::check_alive_and_strike(FaultPoint point, const char *operation, ErrorCode code)
+{
+    const Lock held = lock();
+    if (auto alive = check_alive(held, operation); !alive)
+        return alive;
+    Status struck = strike(held, point, operation, code);
+    if (!struck && struck.error().sys_errno == ENOMEM)
+        struck.error().code = ErrorCode::MemoryFull;
+    return struck;
+}
+
+Error Chip::ended_with(const Lock &held, const char *operation, ErrorCode code, int err)
+{
+    if (submission_says_lost(err)) {
+        lose(held);
+        return lost_error(operation);
+    }
+    return {.code = code,
+            .operation = operation,
+            .sys_errno = err,
+            .device = name_,
+            .cause = "the device reported an error (HL_SIM_FAULTS)",
+            .remedy = {}};
+}
+
+int Chip::fence_fault()
+{
+    const Lock held = lock();
+    return next_fault(held, FaultPoint::Fence).error;
+}
+
+Error Chip::open_error(int err) const
+{
+    const auto error = [&](ErrorCode code, std::string cause, std::string remedy) {
+        return Error{.code = code,
+                     .operation = "open " + name_,
+                     .sys_errno = err,
+                     .device = name_,
+                     .cause = std::move(cause) + " (HL_SIM_FAULTS)",
+                     .remedy = std::move(remedy)};
+    };
+    switch (err) {
+    case EBUSY:
+        return error(ErrorCode::DeviceBusy, name_ + " is owned by another process", "end that process");
+    case EPERM:
+    case EACCES:
+        return error(ErrorCode::DevicePermission, "this user may not open " + name_,
+                     "add the user to the node's group and log in again");
+    case ENODEV:
+    case ENXIO:
+        return error(ErrorCode::DeviceNotFound, name_ + " is gone", "see that the device is there");
+    case EMFILE:
+    case ENFILE:
+        return error(ErrorCode::FdLimit, "no descriptor is left to open the device with", fd_remedy);
+    default:
+        return error(ErrorCode::DeviceUnusable, name_ + " could not be opened", "see the errno, and try again");
+    }
 }
 
 Status Chip::check_alive(const Lock &, const char *operation) const
@@ -383,10 +476,13 @@ void Chip::lose(const Lock &held)
     wake_all(held);
 }
 
-void Chip::recover()
+Status Chip::recover()
 {
     const Lock held = lock();
+    if (const Fault fault = next_fault(held, FaultPoint::Recover); fault.error)
+        return std::unexpected(open_error(fault.error));
     lost_ = false;
+    return {};
 }
 
 void Chip::close()
@@ -431,6 +527,12 @@ uint64_t Chip::flushes()
 {
     const Lock held = lock();
     return flushes_;
+}
+
+uint64_t Chip::faults_struck()
+{
+    const Lock held = lock();
+    return settings_.faults.struck();
 }
 
 } // namespace hl::sim

@@ -74,8 +74,21 @@ public:
     void hold(const Lock &, Allocation &allocation) noexcept { ++allocation.users; }
     void drop(const Lock &, Allocation &allocation);
     [[nodiscard]] const Mmu &mmu(const Lock &) const noexcept { return mmu_; }
-    // Counts one event. A fault that loses the device has done so when this returns.
+    // Counts one event, or both of a request. A fault that loses the device has done so when this returns.
     [[nodiscard]] Fault next_fault(const Lock &, FaultPoint point);
+    [[nodiscard]] Fault next_fault(const Lock &, FaultPoint submission, FaultPoint end);
+    // Counts one event of a call that is refused with `code` where a fault orders it. An errno that says so loses the
+    // device. Errors: `code`, FdLimit, DeviceLost.
+    [[nodiscard]] Status strike(const Lock &, FaultPoint point, const char *operation, ErrorCode code,
+                                const char *remedy = "");
+    // The same, for the device's engine, unless the device is lost already.
+    [[nodiscard]] Status check_alive_and_strike(FaultPoint point, const char *operation, ErrorCode code);
+    // The error of a submission or completion that ends with this errno, with all that follows for the device.
+    [[nodiscard]] Error ended_with(const Lock &, const char *operation, ErrorCode code, int err);
+    // What the opening ends with; the codes are those of the driver (kernel/openladder.cpp), operational or in a reset.
+    [[nodiscard]] Error open_error(int err) const;
+    // 0, or the errno that the next wait for readers is to meet.
+    [[nodiscard]] int fence_fault();
     void request_begins(const Lock &) noexcept { ++pending_; }
     void request_ends(const Lock &) noexcept { --pending_; }
 
@@ -88,7 +101,7 @@ public:
     [[nodiscard]] Status check_alive(const Lock &, const char *operation) const;
     [[nodiscard]] Error lost_error(const char *operation) const;
     void lose(const Lock &);
-    void recover();
+    [[nodiscard]] Status recover();
     void close();
 
     // To be used without the chip's mutex.
@@ -102,6 +115,7 @@ public:
     [[nodiscard]] size_t mmu_mappings();
     void count_flush(const Lock &) noexcept { ++flushes_; }
     [[nodiscard]] uint64_t flushes();
+    [[nodiscard]] uint64_t faults_struck();
 
 private:
     struct Export {

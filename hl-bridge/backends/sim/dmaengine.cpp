@@ -99,11 +99,13 @@ Status DmaEngine::submit(std::span<const CopyRequest> requests, CompletionListen
                            EAGAIN);
     std::array<Fault, 2 * ring_size> faults;
     for (size_t i = 0; i < requests.size(); ++i) {
-        faults[i] = chip_->next_fault(lock, FaultPoint::Copy);
+        faults[i] = chip_->next_fault(lock, FaultPoint::CopySubmit, FaultPoint::Copy);
         if (auto alive = chip_->check_alive(lock, operation); !alive)
             return alive;
         if (faults[i].error == EAGAIN)
             return refuse_full("the queue is full (HL_SIM_FAULTS)", EAGAIN);
+        if (faults[i].error && !faults[i].ends)
+            return std::unexpected(chip_->ended_with(lock, operation, ErrorCode::CopyFailed, faults[i].error));
     }
     for (size_t i = 0; i < requests.size(); ++i) {
         Job job;
@@ -182,8 +184,8 @@ Status DmaEngine::Queue::run(Chip::Lock &lock, const Job &job, Clock::time_point
     const auto late = [&] { return error(ErrorCode::CopyTimeout, "the deadline passed", ETIMEDOUT); };
 
     (void)wait(lock, job.deadline, [&] { return !chip->frozen(lock) || stopped(); });
-    if (job.fault.stall)
-        wake.wait(lock, stopped);
+    if (job.fault.stall && !wait(lock, Clock::now() + job.fault.patience, stopped))
+        chip->lose(lock);
     if (auto error = interrupted(lock, job))
         return std::unexpected(std::move(*error));
     started = Clock::now();
@@ -199,8 +201,7 @@ Status DmaEngine::Queue::run(Chip::Lock &lock, const Job &job, Clock::time_point
             return std::unexpected(late());
     }
     if (job.fault.error)
-        return std::unexpected(
-            error(ErrorCode::CopyFailed, "the DMA engine reported an error (HL_SIM_FAULTS)", job.fault.error));
+        return std::unexpected(chip->ended_with(lock, operation, ErrorCode::CopyFailed, job.fault.error));
     return move_bytes(lock, job);
 }
 

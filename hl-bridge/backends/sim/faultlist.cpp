@@ -11,8 +11,9 @@ namespace hl::sim {
 namespace {
 
 constexpr std::string_view grammar =
-    "a comma list of hbm-full, POINT:N=ERRNO, POINT:N=delay:20ms, POINT:N=stall and lost@POINT:N with POINT one of "
-    "alloc, export, copy, submit (= frame), N from 1; delay and stall only for copy and submit";
+    "a comma list of hbm-full, POINT:N=ERRNO, POINT:N=delay:20ms, POINT:N=stall, POINT:N=stall:1s and lost@POINT:N with POINT one of "
+    "open, recover, alloc, alloc-device, alloc-host, pages, release, export, udmabuf, resolve, copy-submit, copy, "
+    "flush, fence, engine, configure, submit (= frame), run, N from 1; delay and stall only for copy, submit and run";
 constexpr std::string_view blanks = " \t\n";
 
 std::string_view trimmed(std::string_view text)
@@ -34,11 +35,26 @@ std::optional<uint64_t> parse_number(std::string_view text) noexcept
 
 std::optional<FaultPoint> parse_point(std::string_view name) noexcept
 {
-    constexpr std::array<std::pair<std::string_view, FaultPoint>, 5> points{{{"alloc", FaultPoint::Alloc},
-                                                                             {"export", FaultPoint::Export},
-                                                                             {"copy", FaultPoint::Copy},
-                                                                             {"submit", FaultPoint::Submit},
-                                                                             {"frame", FaultPoint::Submit}}};
+    constexpr std::array<std::pair<std::string_view, FaultPoint>, fault_points + 1> points{
+        {{"open", FaultPoint::Open},
+         {"recover", FaultPoint::Recover},
+         {"alloc", FaultPoint::Alloc},
+         {"alloc-device", FaultPoint::AllocDevice},
+         {"alloc-host", FaultPoint::AllocHost},
+         {"pages", FaultPoint::Pages},
+         {"release", FaultPoint::Release},
+         {"export", FaultPoint::Export},
+         {"udmabuf", FaultPoint::Udmabuf},
+         {"resolve", FaultPoint::Resolve},
+         {"copy-submit", FaultPoint::CopySubmit},
+         {"copy", FaultPoint::Copy},
+         {"flush", FaultPoint::Flush},
+         {"fence", FaultPoint::Fence},
+         {"engine", FaultPoint::Engine},
+         {"configure", FaultPoint::Configure},
+         {"submit", FaultPoint::Submit},
+         {"frame", FaultPoint::Submit},
+         {"run", FaultPoint::Run}}};
     for (const auto &[text, point] : points)
         if (text == name)
             return point;
@@ -83,10 +99,17 @@ std::optional<std::chrono::nanoseconds> parse_duration(std::string_view text) no
 
 bool FaultList::parse_effect(std::string_view effect, Item &item)
 {
-    const bool timed = item.point == FaultPoint::Copy || item.point == FaultPoint::Submit;
+    const bool timed =
+        item.point == FaultPoint::Copy || item.point == FaultPoint::Submit || item.point == FaultPoint::Run;
     if (effect == "stall") {
         item.fault.stall = true;
         return timed;
+    }
+    if (constexpr std::string_view prefix = "stall:"; effect.starts_with(prefix)) {
+        const auto patience = parse_duration(effect.substr(prefix.size()));
+        item.fault.stall = true;
+        item.fault.patience = patience.value_or(driver_patience);
+        return patience && timed;
     }
     if (constexpr std::string_view prefix = "delay:"; effect.starts_with(prefix)) {
         const auto delay = parse_duration(effect.substr(prefix.size()));
@@ -157,10 +180,30 @@ Fault FaultList::next(FaultPoint point) noexcept
         if (item.fault.error)
             out.error = item.fault.error;
         out.delay += item.fault.delay;
+        if (item.fault.stall)
+            out.patience = item.fault.patience;
         out.stall |= item.fault.stall;
         out.lost |= item.fault.lost;
     }
+    out.ends = out.error && (point == FaultPoint::Copy || point == FaultPoint::Run);
+    struck_ += out ? 1 : 0;
     return out;
+}
+
+Fault FaultList::next(FaultPoint submission, FaultPoint end) noexcept
+{
+    const Fault first = next(submission);
+    Fault both = next(end);
+    if (first.error) {
+        both.error = first.error;
+        both.ends = false;
+    }
+    both.delay += first.delay;
+    if (first.stall)
+        both.patience = first.patience;
+    both.stall |= first.stall;
+    both.lost |= first.lost;
+    return both;
 }
 
 bool FaultList::strikes(FaultPoint point) const noexcept

@@ -14,19 +14,38 @@ namespace hl::sim {
 
 // Where a fault can strike. Each point counts its events from 1, from the opening of the device on.
 enum class FaultPoint : uint8_t {
-    Alloc,  // Device::allocate(), both placements
-    Export, // Device::export_dmabuf(), both placements
-    Copy,   // a copy request (one per CopyRequest)
-    Submit, // an inference request (one per InferRequest); "frame" is another word for it
+    Open,        // the opening of the device, which has one
+    Recover,     // Device::recover()
+    Alloc,       // Device::allocate(), both placements
+    AllocDevice, // of Device placement
+    AllocHost,   // of Host placement: the pinning of the pages
+    Pages,       // of Host placement: the pages themselves, which the host gives
+    Release,     // Device::release() of Device placement
+    Export,      // Device::export_dmabuf(), both placements
+    Udmabuf,     // of Host placement: the descriptor, which the host makes
+    Resolve,     // Device::resolve_dmabuf()
+    CopySubmit,  // a copy request (one per CopyRequest) when it is submitted
+    Copy,        // the same when it ends
+    Flush,       // Device::flush_inbound_writes()
+    Fence,       // Device::wait_readers()
+    Engine,      // Device::create_engine()
+    Configure,   // Engine::configure()
+    Submit,      // an inference request (one per InferRequest) when it is submitted; "frame" is another word for it
+    Run,         // the same when it ends
 };
-inline constexpr size_t fault_points = 4;
+inline constexpr size_t fault_points = 18;
+
+// How long the driver leaves a submission alone before it resets the device (kernel/dmaqueue.h patience).
+inline constexpr std::chrono::seconds driver_patience{5};
 
 // What happens to one event.
 struct Fault {
     int error = 0;                      // fails with this errno
     std::chrono::nanoseconds delay{0};  // takes longer by this
     bool stall = false;                 // never completes until the device is lost or closed
+    std::chrono::nanoseconds patience = driver_patience; // for what stalls; then the device is lost
     bool lost = false;                  // the device is lost first
+    bool ends = false;                  // the errno is that of the completion
 
     [[nodiscard]] explicit operator bool() const noexcept { return error || delay.count() || stall || lost; }
 };
@@ -37,13 +56,16 @@ struct Fault {
 //   item   = "hbm-full"                   every allocation of Device memory fails
 //          | point ":" N "=" effect       strikes the N-th event of that point (N from 1)
 //          | "lost@" point ":" N          the device is lost at the N-th event
-//   point  = "alloc" | "export" | "copy" | "submit" | "frame"      (frame is submit)
+//   point  = "open" | "recover" | "alloc" | "alloc-device" | "alloc-host" | "pages" | "release" | "export" | "udmabuf"
+//          | "resolve" | "copy-submit" | "copy" | "flush" | "fence" | "engine" | "configure" | "submit" | "frame" | "run"
 //   effect = ERRNO                        a name as in errno.h, e.g. ENOMEM, EIO
-//          | "delay:" T ( "us" | "ms" | "s" )      copy and submit only, T at most one hour
-//          | "stall"                      copy and submit only: never completes until loss or close
+//          | "delay:" T ( "us" | "ms" | "s" )      copy, submit and run only, T at most one hour
+//          | "stall" [ ":" T unit ]       copy, submit and run only: does not complete; after T (else 5 s) the driver
+//                                         loses its patience and resets the device
 //
-// EAGAIN on a copy or submit refuses it with QueueFull, as the driver does with too many submissions in flight; any
-// other errno on a copy fails its completion, on a submit its submission.
+// An errno becomes the error that the driver's would (device/driveranswer.h): where the driver so says that the device
+// is lost, it is. EAGAIN on a copy, submit or run refuses it with QueueFull, as a queue does that has no room; any other
+// errno fails the completion of a copy or run, and refuses what the other points are about.
 class FaultList {
 public:
     // Errors: DeviceConfig naming the item and the grammar.
@@ -51,8 +73,12 @@ public:
 
     // Counts one event and returns what happens to it. No malloc.
     [[nodiscard]] Fault next(FaultPoint point) noexcept;
+    // Both events of one request.
+    [[nodiscard]] Fault next(FaultPoint submission, FaultPoint end) noexcept;
     [[nodiscard]] bool hbm_full() const noexcept { return hbm_full_; }
     [[nodiscard]] bool strikes(FaultPoint point) const noexcept;
+    // Events so far that something happened to.
+    [[nodiscard]] uint64_t struck() const noexcept { return struck_; }
 
 private:
     struct Item {
@@ -66,6 +92,7 @@ private:
 
     std::vector<Item> items_;
     std::array<uint64_t, fault_points> count_{};
+    uint64_t struck_ = 0;
     bool hbm_full_ = false;
 };
 

@@ -6,6 +6,7 @@
 #include "core/log.h"
 #include "inference/engine.h"
 
+#include <cerrno>
 #include <format>
 
 namespace hl::sim {
@@ -44,6 +45,8 @@ Result<std::unique_ptr<Device>> SimDevice::open(std::string_view name)
     auto chip = Chip::create(device->id(), device->info_.name, std::move(*settings));
     if (!chip)
         return std::unexpected(std::move(chip.error()));
+    if (const Fault fault = (*chip)->next_fault((*chip)->lock(), FaultPoint::Open); fault.error)
+        return std::unexpected((*chip)->open_error(fault.error));
     device->info_.memory_size = (*chip)->user_bytes();
     device->info_.udmabuf = (*chip)->has_udmabuf();
     device->chip_ = std::move(*chip);
@@ -65,8 +68,7 @@ bool SimDevice::lost() const noexcept
 
 Status SimDevice::recover()
 {
-    chip_->recover();
-    return {};
+    return chip_->recover();
 }
 
 Result<Memory> SimDevice::allocate(uint64_t size, Placement placement, HostPages pages)
@@ -101,20 +103,29 @@ Status SimDevice::submit(std::span<const CopyRequest> requests, CompletionListen
 
 Status SimDevice::flush_inbound_writes()
 {
+    constexpr const char *operation = "flush inbound writes";
     const auto lock = chip_->lock();
-    if (auto alive = chip_->check_alive(lock, "flush inbound writes"); !alive)
+    if (auto alive = chip_->check_alive(lock, operation); !alive)
         return alive;
+    const Status flushed = chip_->strike(lock, FaultPoint::Flush, operation, ErrorCode::CopyFailed);
+    // EOPNOTSUPP: a chip that needs none (command_submission.c cs_ioctl_flush_pci_hbw_writes).
+    if (!flushed && flushed.error().sys_errno != EOPNOTSUPP)
+        return flushed;
     chip_->count_flush(lock);
     return {};
 }
 
+Result<bool> SimDevice::wait_readers(int fd, Deadline deadline)
+{
+    if (const int err = chip_->fence_fault(); err != 0)
+        return fence_answer(err);
+    return Device::wait_readers(fd, deadline);
+}
+
 Result<std::shared_ptr<Engine>> SimDevice::create_engine(const Model &model, const EngineOptions &options)
 {
-    {
-        const auto lock = chip_->lock();
-        if (auto alive = chip_->check_alive(lock, "load model"); !alive)
-            return std::unexpected(std::move(alive.error()));
-    }
+    if (auto ready = chip_->check_alive_and_strike(FaultPoint::Engine, "load model", ErrorCode::ComputeMissing); !ready)
+        return std::unexpected(std::move(ready.error()));
     auto inner = create_cpu_engine(model, options, make_sim_resolver(chip_));
     if (!inner) {
         inner.error().device = info_.name;

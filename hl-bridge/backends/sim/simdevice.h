@@ -34,6 +34,7 @@ public:
     [[nodiscard]] Result<std::span<std::byte>> host_span(const Memory &memory) override;
     [[nodiscard]] Status submit(std::span<const CopyRequest> requests, CompletionListener &listener) override;
     [[nodiscard]] Status flush_inbound_writes() override;
+    [[nodiscard]] Result<bool> wait_readers(int fd, Deadline deadline) override;
     [[nodiscard]] Result<std::shared_ptr<Engine>> create_engine(const Model &model,
                                                                 const EngineOptions &options) override;
     [[nodiscard]] Usage usage() const override;

@@ -100,7 +100,8 @@ SimEngine::Core::Core(std::shared_ptr<Device> device, std::shared_ptr<Chip> chip
 {
     for (size_t i = 0; i < capacity; ++i)
         free_slots_[i] = capacity - 1 - i;
-    has_worker_ = chip_->compute_time().count() > 0 || chip_->faults_strike(FaultPoint::Submit);
+    has_worker_ = chip_->compute_time().count() > 0 || chip_->faults_strike(FaultPoint::Submit) ||
+                  chip_->faults_strike(FaultPoint::Run);
     if (has_worker_)
         info_.callers = 1;
 }
@@ -155,14 +156,13 @@ Status SimEngine::Core::check_memories(const Chip::Lock &lock, const InferReques
 Status SimEngine::Core::strike(const Chip::Lock &lock, std::span<Fault> faults)
 {
     for (Fault &fault : faults) {
-        fault = chip_->next_fault(lock, FaultPoint::Submit);
+        fault = chip_->next_fault(lock, FaultPoint::Submit, FaultPoint::Run);
         if (auto alive = chip_->check_alive(lock, operation); !alive)
             return alive;
         if (fault.error == EAGAIN)
             return std::unexpected(error(ErrorCode::QueueFull, "the queue is full (HL_SIM_FAULTS)", EAGAIN));
-        if (fault.error)
-            return std::unexpected(
-                error(ErrorCode::SubmitFailed, "the submission was refused (HL_SIM_FAULTS)", fault.error));
+        if (fault.error && !fault.ends)
+            return std::unexpected(chip_->ended_with(lock, operation, ErrorCode::SubmitFailed, fault.error));
     }
     return {};
 }
@@ -308,8 +308,8 @@ Completion SimEngine::Core::run(Chip::Lock &lock, uint64_t index)
     const auto ended = [](Status status, Clock::time_point started) {
         return Completion{.id = 0, .status = std::move(status), .started = started, .finished = Clock::now()};
     };
-    if (slot.fault.stall)
-        wake_.wait(lock, stopped);
+    if (slot.fault.stall && !wake_.wait_until(lock, Clock::now() + slot.fault.patience, stopped))
+        chip_->lose(lock);
     const auto started = Clock::now();
     if (auto error = interrupted(lock, slot))
         return ended(std::unexpected(std::move(*error)), started);
@@ -327,6 +327,8 @@ Completion SimEngine::Core::run(Chip::Lock &lock, uint64_t index)
     const auto takes = chip_->compute_time() + slot.fault.delay;
     if (takes.count() > 0 && wake_.wait_until(lock, started + takes, stopped))
         return ended(std::unexpected(*interrupted(lock, slot)), started);
+    if (slot.fault.error)
+        status = std::unexpected(chip_->ended_with(lock, "run inference", ErrorCode::RunFailed, slot.fault.error));
     return ended(std::move(status), started);
 }
 
@@ -361,6 +363,10 @@ const EngineInfo &SimEngine::info() const noexcept
 
 Result<FrameTransform> SimEngine::configure(const FrameFormat &format)
 {
+    if (auto ready = core_->chip().check_alive_and_strike(FaultPoint::Configure, "configure engine",
+                                                          ErrorCode::FormatUnsupported);
+        !ready)
+        return std::unexpected(std::move(ready.error()));
     return core_->inner().configure(format);
 }
 
