@@ -260,19 +260,14 @@ hl::Status fill(GstHlDownload *self, GstBuffer *in, GstBuffer *out)
         return std::unexpected(std::move(target.error()));
     if (!*target)
         return hl::fail(hl::ErrorCode::Internal, "download frame", "the output frame is not the device's");
-    if (self->priv->way == Way::Download) {
-        auto moved = gst_hl_frame_transfer(*device, self->priv->layout, **target);
-        if (moved)
-            gst_hl_transform_count(base, hl::CopyKind::Download);
-        return moved;
-    }
+    if (self->priv->way == Way::Download)
+        return gst_hl_transform_move(base, hl::CopyKind::Download,
+                                     [&] { return gst_hl_frame_transfer(*device, self->priv->layout, **target); });
     auto mapped = GstHlMappedFrame::map(in, format.in);
     if (!mapped)
         return std::unexpected(std::move(mapped.error()));
-    auto written = gst_hl_frame_write(*device, mapped->view(), **target);
-    if (written)
-        gst_hl_transform_count(base, hl::CopyKind::CpuCopy);
-    return written;
+    return gst_hl_transform_move(base, hl::CopyKind::CpuCopy,
+                                 [&] { return gst_hl_frame_write(*device, mapped->view(), **target); });
 }
 
 } // namespace

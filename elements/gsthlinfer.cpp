@@ -180,10 +180,13 @@ static void gst_hl_infer_stop(GstHlInfer *self)
     stream->abandon();
     GstStructurePtr stats(gst_structure_new_empty("hlinfer-stats"));
     stream->fill(stats.get());
-    const GstObjectLocker lock(self);
-    self->priv->last_stats = std::move(stats);
-    self->priv->last_totals = stream->totals();
-    self->priv->stream.reset();
+    {
+        const GstObjectLocker lock(self);
+        self->priv->last_stats = std::move(stats);
+        self->priv->last_totals = stream->totals();
+        self->priv->stream.reset();
+    }
+    g_object_notify(G_OBJECT(self), "stats");
 }
 
 // ---- source pad's task ----
@@ -214,6 +217,9 @@ static void gst_hl_infer_push_event(GstHlInfer *self, GstHlInferQueue::Item &ite
     const GstEventType type = GST_EVENT_TYPE(item.event.get());
     if (type == GST_EVENT_SEGMENT || type == GST_EVENT_STREAM_START)
         self->priv->stream->queue().resume_after_eos();
+    // Before the sinks see the end: gst-launch-1.0 -v prints nothing that is on the bus behind their EOS.
+    if (type == GST_EVENT_EOS)
+        g_object_notify(G_OBJECT(self), "stats");
     gst_pad_push_event(self->priv->src, item.event.release());
 }
 

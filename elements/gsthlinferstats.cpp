@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "gsthlinferstats.h"
 
-#include <array>
 #include <chrono>
-#include <string>
-#include <utility>
 
 namespace {
 
@@ -19,12 +16,8 @@ int64_t ns(hl::Clock::duration duration) noexcept
 
 void GstHlInferStats::add(const GstHlInferQueue::Item &item) noexcept
 {
-    const auto now = hl::Clock::now();
-    const int64_t stamp = ns(now.time_since_epoch());
-    if (frames_.fetch_add(1, std::memory_order_relaxed) == 0)
-        first_ns_.store(stamp, std::memory_order_relaxed);
-    last_ns_.store(stamp, std::memory_order_relaxed);
-    total_.add(ns(now - item.entered));
+    rate_.add();
+    total_.add(ns(hl::Clock::now() - item.entered));
     if (!item.inferred)
         return;
     inferred_.fetch_add(1, std::memory_order_relaxed);
@@ -40,10 +33,8 @@ void GstHlInferStats::reset() noexcept
 {
     for (auto *histogram : {&copy_, &transfer_, &queue_, &infer_, &total_, &own_})
         histogram->reset();
-    frames_ = 0;
+    rate_.reset();
     inferred_ = 0;
-    first_ns_ = 0;
-    last_ns_ = 0;
 }
 
 uint64_t GstHlInferStats::latency() const noexcept
@@ -53,17 +44,12 @@ uint64_t GstHlInferStats::latency() const noexcept
 
 void GstHlInferStats::fill(GstStructure *structure) const
 {
-    const uint64_t frames = frames_.load(std::memory_order_relaxed);
-    const int64_t span = last_ns_.load(std::memory_order_relaxed) - first_ns_.load(std::memory_order_relaxed);
-    const double fps = frames > 1 && span > 0 ? static_cast<double>(frames - 1) * 1e9 / static_cast<double>(span) : 0.0;
-    gst_structure_set(structure, "frames", G_TYPE_UINT64, guint64{frames}, "inferred", G_TYPE_UINT64,
-                      guint64{inferred_.load(std::memory_order_relaxed)}, "fps", G_TYPE_DOUBLE, fps, nullptr);
-
-    const std::array<std::pair<const char *, const hl::LatencyHistogram *>, 5> stages{
-        {{"copy", &copy_}, {"transfer", &transfer_}, {"queue", &queue_}, {"infer", &infer_}, {"total", &total_}}};
-    const std::array<std::pair<const char *, double>, 3> quantiles{{{"-p50", 0.5}, {"-p95", 0.95}, {"-p99", 0.99}}};
-    for (const auto &[stage, histogram] : stages)
-        for (const auto &[suffix, q] : quantiles)
-            gst_structure_set(structure, (std::string(stage) + suffix).c_str(), G_TYPE_UINT64,
-                              static_cast<guint64>(histogram->percentile(q)), nullptr);
+    rate_.fill(structure);
+    gst_structure_set(structure, "inferred", G_TYPE_UINT64, guint64{inferred_.load(std::memory_order_relaxed)},
+                      nullptr);
+    gst_hl_stage_to_structure("copy", copy_, structure);
+    gst_hl_stage_to_structure("transfer", transfer_, structure);
+    gst_hl_stage_to_structure("queue", queue_, structure);
+    gst_hl_stage_to_structure("infer", infer_, structure);
+    gst_hl_stage_to_structure("total", total_, structure);
 }

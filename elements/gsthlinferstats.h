@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/latencyhistogram.h"
+#include "gsthlframerate.h"
 #include "gsthlinferqueue.h"
 
 #include <gst/gst.h>
@@ -19,13 +20,12 @@ public:
     // What this element adds to the age of a frame, waiting for downstream not counted: 99th percentile in ns, 0 while
     // too few frames were seen to say.
     [[nodiscard]] uint64_t latency() const noexcept;
-    // "frames", "inferred", "fps" and "STAGE-p50", "-p95", "-p99" (guint64, ns) for copy, transfer, queue, infer, total.
+    // "frames", "fps", "inferred" and "STAGE-p50", "-p95", "-p99" (guint64, ns) for copy, transfer, queue, infer,
+    // total.
     void fill(GstStructure *structure) const;
 
 private:
     hl::LatencyHistogram copy_, transfer_, queue_, infer_, total_, own_;
-    std::atomic<uint64_t> frames_{0};
+    GstHlFrameRate rate_;
     std::atomic<uint64_t> inferred_{0};
-    std::atomic<int64_t> first_ns_{0};
-    std::atomic<int64_t> last_ns_{0};
 };

@@ -7,6 +7,7 @@
 #include "gsthldevice.h"
 #include "gsthlerror.h"
 #include "gsthlframe.h"
+#include "gsthlframerate.h"
 #include "gsthlproperties.h"
 #include "gsthlptr.h"
 #include "gsthlrefusal.h"
@@ -14,6 +15,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstring>
 #include <mutex>
 #include <utility>
@@ -29,6 +31,9 @@ struct Private {
     GstPtr<GstHlDevice> device;                      // gst_hl_ensure_device() guards it
     std::shared_ptr<hl::Device> open;                // the same, for the streaming thread; set below READY->PAUSED
     hl::CopyCounters counters;
+    GstHlFrameRate rate;
+    // A frame's copy by the CPU, its DMA, and its stay in this element.
+    hl::LatencyHistogram copy, transfer, total;
 
     GstPadEventFunction base_event = nullptr; // GstBaseTransform's, of the sink pad
 
@@ -40,7 +45,6 @@ struct Private {
 
     std::mutex mutex; // guards what follows, and changes of `open`, for stats
     const gchar *placement = "";
-    uint64_t frames = 0;
 };
 
 hl::CopyTotals counted_totals(GstHlCounted *counted);
@@ -63,6 +67,11 @@ G_DEFINE_ABSTRACT_TYPE_WITH_CODE(GstHlTransform, gst_hl_transform, GST_TYPE_BASE
                                                              "Frames moved between memories"))
 
 namespace {
+
+int64_t ns(hl::Clock::duration duration) noexcept
+{
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(duration).count();
+}
 
 Private &priv_of(gpointer self)
 {
@@ -103,18 +112,21 @@ GstStructure *make_stats(GstHlTransform *self)
 {
     Private &priv = priv_of(self);
     GstStructure *stats = gst_structure_new_empty("hl-stats");
-    gst_hl_counters_to_structure(priv.counters.totals(), stats);
-    gst_hl_map_counters_to_structure(GST_HL_TRANSFORM_GET_CLASS(self)->mapped(self), stats);
     std::shared_ptr<hl::Device> device;
     {
         const std::lock_guard lock(priv.mutex);
         device = priv.open;
-        gst_structure_set(stats, "frames", G_TYPE_UINT64, guint64{priv.frames}, "placement", G_TYPE_STRING,
-                          priv.placement, nullptr);
+        gst_structure_set(stats, "placement", G_TYPE_STRING, priv.placement, nullptr);
     }
     gst_structure_set(stats, "device", G_TYPE_STRING, device ? device->info().name.c_str() : "", "backend",
                       G_TYPE_STRING, device ? device->info().backend.c_str() : "", "stand-in", G_TYPE_STRING,
                       device ? device->info().stand_in.c_str() : "", nullptr);
+    priv.rate.fill(stats);
+    gst_hl_stage_to_structure("copy", priv.copy, stats);
+    gst_hl_stage_to_structure("transfer", priv.transfer, stats);
+    gst_hl_stage_to_structure("total", priv.total, stats);
+    gst_hl_counters_to_structure(priv.counters.totals(), stats);
+    gst_hl_map_counters_to_structure(GST_HL_TRANSFORM_GET_CLASS(self)->mapped(self), stats);
     return stats;
 }
 
@@ -215,6 +227,8 @@ static GstStateChangeReturn gst_hl_transform_change_state(GstElement *element, G
     }
     const GstStateChangeReturn result =
         GST_ELEMENT_CLASS(gst_hl_transform_parent_class)->change_state(element, transition);
+    if (transition == GST_STATE_CHANGE_PAUSED_TO_READY)
+        g_object_notify(G_OBJECT(self), "stats");
     if (transition == GST_STATE_CHANGE_READY_TO_NULL) {
         const std::lock_guard lock(priv.mutex);
         priv.open.reset();
@@ -227,13 +241,32 @@ static gboolean gst_hl_transform_start(GstBaseTransform *trans)
 {
     Private &priv = priv_of(trans);
     priv.counters.reset();
+    priv.rate.reset();
+    for (auto *times : {&priv.copy, &priv.transfer, &priv.total})
+        times->reset();
     priv.reported.clear();
     priv.caps_refused = false;
     priv.failed = false;
     const std::lock_guard lock(priv.mutex);
     priv.placement = "";
-    priv.frames = 0;
     return TRUE;
+}
+
+// Before the sinks see the end: gst-launch-1.0 -v prints nothing that is on the bus behind their EOS.
+static gboolean gst_hl_transform_sink_event(GstBaseTransform *trans, GstEvent *event)
+{
+    if (GST_EVENT_TYPE(event) == GST_EVENT_EOS)
+        g_object_notify(G_OBJECT(trans), "stats");
+    return GST_BASE_TRANSFORM_CLASS(gst_hl_transform_parent_class)->sink_event(trans, event);
+}
+
+static GstFlowReturn gst_hl_transform_generate_output(GstBaseTransform *trans, GstBuffer **out)
+{
+    const auto began = hl::Clock::now();
+    const GstFlowReturn flow = GST_BASE_TRANSFORM_CLASS(gst_hl_transform_parent_class)->generate_output(trans, out);
+    if (flow == GST_FLOW_OK && *out)
+        priv_of(trans).total.add(ns(hl::Clock::now() - began));
+    return flow;
 }
 
 static gboolean gst_hl_transform_set_caps(GstBaseTransform *trans, GstCaps *in, GstCaps *out)
@@ -288,8 +321,8 @@ static void gst_hl_transform_class_init(GstHlTransformClass *klass)
     g_object_class_install_property(
         object_class, PROP_STATS,
         g_param_spec_boxed("stats", "Statistics",
-                           "Frames and bytes moved since READY (CPU copies, uploads, downloads, P2P, read-backs, and "
-                           "CPU maps of device frames), placement of the frames, device, backend and stand-in",
+                           "Frames, rate, latencies (ns) and bytes moved since READY (CPU copies, uploads, downloads, "
+                           "P2P, read-backs, and CPU maps of device frames), placement, device, backend and stand-in",
                            GST_TYPE_STRUCTURE, static_cast<GParamFlags>(G_PARAM_READABLE | G_PARAM_STATIC_STRINGS)));
 
     GstElementClass *element_class = GST_ELEMENT_CLASS(klass);
@@ -299,6 +332,8 @@ static void gst_hl_transform_class_init(GstHlTransformClass *klass)
     GstBaseTransformClass *trans_class = GST_BASE_TRANSFORM_CLASS(klass);
     trans_class->query = gst_hl_transform_query;
     trans_class->start = gst_hl_transform_start;
+    trans_class->sink_event = gst_hl_transform_sink_event;
+    trans_class->generate_output = gst_hl_transform_generate_output;
     trans_class->set_caps = gst_hl_transform_set_caps;
     klass->mapped = gst_hl_transform_mapped;
     gst_type_mark_as_plugin_api(GST_TYPE_HL_TRANSFORM, static_cast<GstPluginAPIFlags>(0));
@@ -329,10 +364,12 @@ bool gst_hl_transform_copies_refused(GstHlTransform *self)
     return priv_of(self).zero_copy == GST_HL_ZERO_COPY_REQUIRE;
 }
 
-void gst_hl_transform_count(GstHlTransform *self, hl::CopyKind kind)
+void gst_hl_transform_count(GstHlTransform *self, hl::CopyKind kind, hl::Clock::duration took)
 {
     Private &priv = priv_of(self);
     priv.counters.add(kind, priv.format.bytes);
+    if (took.count() > 0)
+        (kind == hl::CopyKind::CpuCopy ? priv.copy : priv.transfer).add(ns(took));
 }
 
 bool gst_hl_transform_saw_frame(GstHlTransform *self, const gchar *placement, const gchar *reason)
@@ -341,8 +378,8 @@ bool gst_hl_transform_saw_frame(GstHlTransform *self, const gchar *placement, co
     {
         const std::lock_guard lock(priv.mutex);
         priv.placement = placement;
-        ++priv.frames;
     }
+    priv.rate.add();
     const auto known = [=](const auto &pair) {
         return std::strcmp(pair.first, placement) == 0 && std::strcmp(pair.second, reason) == 0;
     };

@@ -15,8 +15,8 @@
 #include <string>
 
 // What hlupload and hldownload have in common: one device for the stream, the properties `device`, `zero-copy` and
-// `stats`, the five counters, one placement message per kind of frame and negotiation, and caps understood under both
-// memory features. The subclass decides what happens to a frame. Abstract.
+// `stats` (notified at EOS and when stopped), the five counters, one placement message per kind of frame and
+// negotiation, and caps understood under both memory features. The subclass decides what happens to a frame. Abstract.
 #define GST_TYPE_HL_TRANSFORM (gst_hl_transform_get_type())
 G_DECLARE_DERIVABLE_TYPE(GstHlTransform, gst_hl_transform, GST, HL_TRANSFORM, GstBaseTransform)
 
@@ -42,7 +42,18 @@ struct GstHlTransformFormat {
 [[nodiscard]] const GstHlTransformFormat &gst_hl_transform_format(GstHlTransform *self);
 // zero-copy=require: a CPU copy is an error.
 [[nodiscard]] bool gst_hl_transform_copies_refused(GstHlTransform *self);
-void gst_hl_transform_count(GstHlTransform *self, hl::CopyKind kind);
+// Counts a frame that was moved so; `took`, if not 0, is how long the CPU or the DMA engine worked on it.
+void gst_hl_transform_count(GstHlTransform *self, hl::CopyKind kind, hl::Clock::duration took = {});
+// Runs `move`, a function that returns an hl::Status; counts and times it if it succeeded.
+template <class Move>
+[[nodiscard]] hl::Status gst_hl_transform_move(GstHlTransform *self, hl::CopyKind kind, Move &&move)
+{
+    const auto began = hl::Clock::now();
+    hl::Status moved = move();
+    if (moved)
+        gst_hl_transform_count(self, kind, hl::Clock::now() - began);
+    return moved;
+}
 // Counts a frame that came in `placement` ("device", "host", "system") for the reason `reason`; both static strings.
 // True the first time this negotiation has that pair: the caller then posts a placement report.
 [[nodiscard]] bool gst_hl_transform_saw_frame(GstHlTransform *self, const gchar *placement, const gchar *reason);

@@ -212,10 +212,8 @@ hl::Status stage(GstHlUpload *self, GstBuffer *buffer)
         priv.staging = std::move(*pages);
     }
     priv.layout = hl::layout_in(format.frame, priv.staging.get(), planes);
-    auto written = gst_hl_frame_write(*device, mapped->view(), priv.layout);
-    if (written)
-        gst_hl_transform_count(base, hl::CopyKind::CpuCopy);
-    return written;
+    return gst_hl_transform_move(base, hl::CopyKind::CpuCopy,
+                                 [&] { return gst_hl_frame_write(*device, mapped->view(), priv.layout); });
 }
 
 hl::Status upload(GstHlUpload *self, GstBuffer *in, GstBuffer *out)
@@ -230,12 +228,11 @@ hl::Status upload(GstHlUpload *self, GstBuffer *in, GstBuffer *out)
         return std::unexpected(std::move(target.error()));
     if (!*target)
         return hl::fail(hl::ErrorCode::Internal, "upload frame", "the output frame is not the device's");
-    auto moved = gst_hl_frame_transfer(*device, self->priv->layout, **target);
-    if (!moved)
-        return moved;
-    gst_hl_memory_device_written(gst_buffer_peek_memory(out, 0));
-    gst_hl_transform_count(base, hl::CopyKind::Upload);
-    return {};
+    auto moved = gst_hl_transform_move(base, hl::CopyKind::Upload,
+                                       [&] { return gst_hl_frame_transfer(*device, self->priv->layout, **target); });
+    if (moved)
+        gst_hl_memory_device_written(gst_buffer_peek_memory(out, 0));
+    return moved;
 }
 
 } // namespace

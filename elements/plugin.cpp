@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "gsthlcopies.h"
+#include "gsthldeviceprovider.h"
 #include "gsthldownload.h"
 #include "gsthlinfer.h"
 #include "gsthltensordec.h"
@@ -12,7 +13,8 @@ namespace {
 // Registers and nothing else: the registry scan runs this in a foreign process, so no device is touched here.
 gboolean plugin_init(GstPlugin *plugin)
 {
-    gboolean registered = FALSE; // one element is enough to be useful
+    gboolean registered = FALSE; // one feature is enough to be useful
+    registered |= GST_DEVICE_PROVIDER_REGISTER(hldeviceprovider, plugin);
     registered |= GST_ELEMENT_REGISTER(hldownload, plugin);
     registered |= GST_ELEMENT_REGISTER(hlinfer, plugin);
     registered |= GST_ELEMENT_REGISTER(hltensordec, plugin);

@@ -12,7 +12,7 @@ namespace {
 constexpr std::array<Backend, 2> table{{
     {.name = "sim",
      .takes = [](const DeviceSpec &spec) noexcept { return spec.kind == DeviceSpec::Kind::Sim; },
-     .enumerate = [] { return std::vector{sim::SimDevice::describe({})}; },
+     .enumerate = [] { return std::vector{sim::SimDevice::list()}; },
      .open = [](const DeviceSpec &spec) { return sim::SimDevice::open(spec.name); }},
     {.name = "kernel",
      .takes = [](const DeviceSpec &spec) noexcept { return spec.kind == DeviceSpec::Kind::Pci; },

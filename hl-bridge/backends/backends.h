@@ -17,7 +17,8 @@ struct Backend {
     std::string_view name;
     // True where this backend opens what the specification names. Never asked for DeviceSpec::Kind::Auto.
     bool (*takes)(const DeviceSpec &spec) noexcept;
-    std::vector<DeviceInfo> (*enumerate)();
+    // Opens no node. The simulator is always there.
+    std::vector<DeviceListing> (*enumerate)();
     // Makes the device object. Called once per device at a time, under the device table's lock.
     Result<std::unique_ptr<Device>> (*open)(const DeviceSpec &spec);
 };

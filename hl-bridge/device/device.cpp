@@ -16,6 +16,7 @@
 #include <cerrno>
 #include <cstdlib>
 #include <format>
+#include <iterator>
 #include <optional>
 #include <string>
 #include <thread>
@@ -111,12 +112,17 @@ Result<std::shared_ptr<Device>> Device::open(std::string_view text)
     return DeviceTable::instance().get(spec->text(), [&] { return backend_for(*spec).open(*spec); });
 }
 
-std::vector<DeviceInfo> Device::enumerate()
+std::vector<DeviceListing> Device::enumerate()
 {
-    std::vector<DeviceInfo> found;
+    const auto present = find_pci_gaudis(sysfs_root());
+    // A list of visible devices that is malformed hides nothing: open() says what is wrong with it.
+    const auto listed = [&present](const DeviceListing &device) {
+        const auto gaudi = std::ranges::find(present, device.pci_address, &PciGaudi::address);
+        return gaudi == present.end() ? device.simulated == present.empty() : visible(*gaudi).value_or(true);
+    };
+    std::vector<DeviceListing> found;
     for (const Backend &backend : backends())
-        for (DeviceInfo &info : backend.enumerate())
-            found.push_back(std::move(info));
+        std::ranges::copy_if(backend.enumerate(), std::back_inserter(found), listed);
     return found;
 }
 

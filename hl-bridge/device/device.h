@@ -5,6 +5,7 @@
 #include "core/uniquefd.h"
 #include "device/completion.h"
 #include "device/deviceinfo.h"
+#include "device/devicelisting.h"
 #include "device/memory.h"
 
 #include <array>
@@ -51,8 +52,9 @@ public:
     // Errors: DeviceSpec, DeviceNotFound, DeviceBusy, DevicePermission, DeviceUnusable, DeviceConfig.
     [[nodiscard]] static Result<std::shared_ptr<Device>> open(std::string_view spec);
 
-    // What open() would find, without opening anything: one specification per device.
-    [[nodiscard]] static std::vector<DeviceInfo> enumerate();
+    // What open() would find, without opening a node: one entry per device that HABANA_VISIBLE_MODULES and _DEVICES do
+    // not hide. The simulator only where no Gaudi is on the PCI bus, as with open("auto").
+    [[nodiscard]] static std::vector<DeviceListing> enumerate();
 
     Device(const Device &) = delete;
     Device &operator=(const Device &) = delete;

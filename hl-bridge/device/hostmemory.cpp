@@ -3,6 +3,7 @@
 
 #include "device/driveranswer.h"
 #include "device/hostsupport.h"
+#include "device/nodeaccess.h"
 
 #include <fcntl.h>
 #include <linux/memfd.h>
@@ -15,6 +16,8 @@
 #include <utility>
 
 namespace hl {
+
+static constexpr const char *udmabuf_node = "/dev/udmabuf";
 
 std::unexpected<Error> HostMemory::creation_error(const char *operation, int err, uint64_t size, HostPages pages)
 {
@@ -34,18 +37,17 @@ std::unexpected<Error> HostMemory::creation_error(const char *operation, int err
 Result<UniqueFd> open_udmabuf()
 {
     constexpr const char *operation = "open udmabuf";
-    UniqueFd fd(::open("/dev/udmabuf", O_RDWR | O_CLOEXEC));
+    UniqueFd fd(::open(udmabuf_node, O_RDWR | O_CLOEXEC));
     const int err = errno;
     if (fd)
         return fd;
-    if (err == EACCES || err == EPERM)
+    // A node that outlived its module is as good as none (fs/char_dev.c chrdev_open).
+    if (const int told = err == ENODEV || err == ENXIO ? ENOENT : err;
+        told == EACCES || told == EPERM || told == ENOENT) {
+        const NodeAccess access = NodeAccess::look(udmabuf_node);
         return fail(ErrorCode::MemoryExport, operation,
-                    "this user may not open /dev/udmabuf, so that no driver can import host pages",
-                    "add the user to the node's group (ls -l /dev/udmabuf), and log in again", err);
-    if (err == ENOENT || err == ENODEV)
-        return fail(ErrorCode::MemoryExport, operation,
-                    "there is no /dev/udmabuf, so that no driver can import host pages",
-                    "load the module, as root: modprobe udmabuf", err);
+                    std::format("no driver can import host pages: {}", access.cause(told)), access.remedy(told), err);
+    }
     return fail(ErrorCode::MemoryExport, operation, "/dev/udmabuf cannot be opened", "see the errno", err);
 }
 

@@ -2,6 +2,7 @@
 #include "device/hostsupport.h"
 
 #include "core/uniquefd.h"
+#include "device/nodeaccess.h"
 
 #include <fcntl.h>
 #include <sys/utsname.h>
@@ -28,11 +29,18 @@ std::optional<uint64_t> number_in(const fs::path &file)
     return value;
 }
 
-SharingNode node_at(const fs::path &path, int flags)
+// The node `path` of a tree below `root`.
+SharingNode node_at(const std::string &root, const std::string &path, int flags)
 {
-    SharingNode node{.path = path.string()};
-    if (!UniqueFd(::open(path.c_str(), flags | O_CLOEXEC)))
-        node.open_errno = errno;
+    SharingNode node{.path = root + path};
+    if (UniqueFd(::open(node.path.c_str(), flags | O_CLOEXEC)))
+        return node;
+    node.open_errno = errno;
+    if (node.open_errno == ENOENT || node.open_errno == EACCES || node.open_errno == EPERM) {
+        const NodeAccess access = NodeAccess::look(path, root);
+        node.cause = access.cause(node.open_errno);
+        node.remedy = access.remedy(node.open_errno);
+    }
     return node;
 }
 
@@ -73,11 +81,11 @@ std::string kernel_name()
 
 HostSupport HostSupport::read(const std::string &root)
 {
-    HostSupport out{.kernel = kernel_name(), .udmabuf = node_at(root + "/dev/udmabuf", O_RDWR)};
+    HostSupport out{.kernel = kernel_name(), .udmabuf = node_at(root, "/dev/udmabuf", O_RDWR)};
     if (const auto mib = number_in(root + "/sys/module/udmabuf/parameters/size_limit_mb"))
         out.udmabuf_limit = *mib << 20;
     for (const fs::path &heap : entries(root + "/dev/dma_heap"))
-        out.heaps.push_back(node_at(heap, O_RDONLY));
+        out.heaps.push_back(node_at(root, "/dev/dma_heap/" + heap.filename().string(), O_RDONLY));
     for (const fs::path &pool : entries(root + "/sys/kernel/mm/hugepages")) {
         const auto bytes = page_bytes_of(pool.filename().string());
         if (!bytes)

@@ -19,6 +19,8 @@ struct HugePagePool {
 struct SharingNode {
     std::string path;
     int open_errno = 0; // 0: it can be opened; ENOENT, EACCES, ...
+    std::string cause;  // of the errno, and
+    std::string remedy; // in words; empty where there is nothing to say
 
     [[nodiscard]] bool usable() const noexcept { return open_errno == 0; }
 };

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "importers/importer.h"
 
+#include "device/nodeaccess.h"
+
 #include <linux/videodev2.h>
 
 #include <algorithm>
@@ -23,13 +25,21 @@ std::unexpected<Error> wrong_kind(const std::string &node, std::string what, int
                 "name a V4L2 video node (/dev/video0) or a DRM node (/dev/dri/card0, /dev/dri/renderD128)", err, node);
 }
 
+std::unexpected<Error> missing(const std::string &node)
+{
+    const NodeAccess access = NodeAccess::look(node);
+    return fail(ErrorCode::ImporterMissing, operation, access.cause(ENOENT),
+                std::format("{}; what there is: ls /dev/video* /dev/dri/*", access.remedy(ENOENT)), ENOENT, node);
+}
+
 std::unexpected<Error> open_error(const std::string &node, int err)
 {
     switch (err) {
     case EACCES:
-    case EPERM:
-        return fail(ErrorCode::ImporterPermission, operation, std::format("{} may not be opened by this user", node),
-                    std::format("add the user to the node's group (ls -l {}), and log in again", node), err, node);
+    case EPERM: {
+        const NodeAccess access = NodeAccess::look(node);
+        return fail(ErrorCode::ImporterPermission, operation, access.cause(err), access.remedy(err), err, node);
+    }
     case EBUSY:
         return fail(ErrorCode::ImporterBusy, operation, std::format("{} lets in one user only, and has one", node),
                     "stop what uses it, and ask again", err, node);
@@ -160,9 +170,7 @@ Result<std::vector<Importer>> identify_importer(Kernel &kernel, const std::strin
 {
     switch (kernel.type_of(node)) {
     case Kernel::NodeType::Missing:
-        return fail(ErrorCode::ImporterMissing, operation, std::format("there is no {}", node),
-                    "see what there is: ls /dev/video* /dev/dri/*; a missing node's driver may not be loaded", ENOENT,
-                    node);
+        return missing(node);
     case Kernel::NodeType::NoDevice:
         return wrong_kind(node, "is no device node");
     case Kernel::NodeType::OtherDevice:

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <format>
 #include <utility>
 
@@ -48,18 +47,11 @@ std::string fact(std::string_view what, std::string_view text)
 
 std::string state_of(const SharingNode &node)
 {
-    switch (node.open_errno) {
-    case 0:
+    if (node.usable())
         return node.path;
-    case ENOENT:
-    case ENODEV:
-        return std::format("{} is missing (modprobe {})", node.path, node.path.substr(node.path.rfind('/') + 1));
-    case EACCES:
-    case EPERM:
-        return std::format("{}: no permission (see its group: ls -l {})", node.path, node.path);
-    default:
+    if (node.cause.empty())
         return std::format("{}: {}", node.path, errno_text(node.open_errno));
-    }
+    return std::format("{}\n{:<11} -> {}", node.cause, "", node.remedy);
 }
 
 std::string host_text(const HostSupport &host)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "device/devicespec.h"
 #include "device/device.h"
+#include "device/devicespec.h"
 #include "simtest.h"
 
 #include <gtest/gtest.h>
@@ -70,12 +70,26 @@ TEST(DeviceSpec, ParsesItsGrammar)
 TEST(DeviceSpec, RefusesEverythingElse)
 {
     const std::string long_name = "sim:" + std::string(65, 'a');
-    for (const std::string &text :
-         {std::string("sim:"), std::string("sim:a b"), std::string("sim:a/b"), std::string("sim:\xc3\xa9"),
-          long_name, std::string("SIM"), std::string("accel"), std::string("accel-1"), std::string("accel0x1"),
-          std::string("accel4294967296"), std::string("module:"), std::string("module:x"), std::string("0000:4d:00"),
-          std::string("0000:4d:00.8"), std::string("0000:4g:00.0"), std::string("4d:00.0"), std::string("0"),
-          std::string("auto "), std::string("/dev/accel/accel0"), std::string(1 << 20, 'a')}) {
+    for (const std::string &text : {std::string("sim:"),
+                                    std::string("sim:a b"),
+                                    std::string("sim:a/b"),
+                                    std::string("sim:\xc3\xa9"),
+                                    long_name,
+                                    std::string("SIM"),
+                                    std::string("accel"),
+                                    std::string("accel-1"),
+                                    std::string("accel0x1"),
+                                    std::string("accel4294967296"),
+                                    std::string("module:"),
+                                    std::string("module:x"),
+                                    std::string("0000:4d:00"),
+                                    std::string("0000:4d:00.8"),
+                                    std::string("0000:4g:00.0"),
+                                    std::string("4d:00.0"),
+                                    std::string("0"),
+                                    std::string("auto "),
+                                    std::string("/dev/accel/accel0"),
+                                    std::string(1 << 20, 'a')}) {
         const auto device = hl::Device::open(text);
         ASSERT_CODE(device, ErrorCode::DeviceSpec);
         EXPECT_LT(device.error().cause.size(), 200u);
@@ -202,10 +216,41 @@ TEST(DeviceOpen, ThreadsMeetInOneObjectAndLeaveItTogether)
     EXPECT_EQ(failures, 0);
 }
 
-TEST(DeviceEnumerate, NamesTheSimulatorWithoutOpeningIt)
+TEST(DeviceEnumerate, ListsTheSimulatorOnlyWithoutGaudi)
 {
-    const auto found = hl::Device::enumerate();
+    Sysfs sysfs;
+    auto found = hl::Device::enumerate();
     ASSERT_EQ(found.size(), 1u);
     EXPECT_EQ(found[0].spec, "sim");
+    EXPECT_EQ(found[0].stand_in, "SIM");
     EXPECT_TRUE(found[0].simulated);
+    EXPECT_TRUE(found[0].node.empty());
+
+    sysfs.add_gaudi2(7, 3);
+    sysfs.add("0000:9d:00.0", "0x1da3", "0x1020", "0x120000");
+    found = hl::Device::enumerate();
+    ASSERT_EQ(found.size(), 2u);
+    EXPECT_EQ(found[0].spec, "0000:4d:00.0");
+    EXPECT_EQ(found[0].node, "/dev/accel/accel7");
+    EXPECT_EQ(found[0].module, 3);
+    EXPECT_FALSE(found[0].simulated);
+    EXPECT_TRUE(found[1].node.empty());
+    EXPECT_EQ(found[1].module, std::nullopt);
+}
+
+TEST(DeviceEnumerate, ListsWhatOpenWouldTake)
+{
+    Sysfs sysfs;
+    sysfs.add_gaudi2(7, 3);
+    const auto count = [] { return hl::Device::enumerate().size(); };
+    {
+        const Setting modules("HABANA_VISIBLE_MODULES", "0,1");
+        EXPECT_EQ(count(), 0u) << "a hidden Gaudi is a Gaudi: no simulator";
+    }
+    {
+        const Setting modules("HABANA_VISIBLE_MODULES", "3");
+        EXPECT_EQ(count(), 1u);
+    }
+    const Setting modules("HABANA_VISIBLE_MODULES", "three");
+    EXPECT_EQ(count(), 1u) << "open() tells what is wrong with the list";
 }

@@ -49,7 +49,10 @@ hl::ImportFinding card(ImportAttempt pages)
 DoctorReport report_of(std::vector<hl::ImportFinding> findings)
 {
     return {.host = {.kernel = "Linux 1.2.3 x86_64",
-                     .udmabuf = {.path = "/dev/udmabuf", .open_errno = EACCES},
+                     .udmabuf = {.path = "/dev/udmabuf",
+                                 .open_errno = EACCES,
+                                 .cause = "alice may not open /dev/udmabuf",
+                                 .remedy = "sudo usermod -aG kvm alice"},
                      .heaps = {{.path = "/dev/dma_heap/system"}},
                      .huge_pages = {{.page_bytes = 2 << 20, .total = 40, .free = 12}}},
             .device = hl::DeviceInfo{.name = "sim", .backend = "sim", .stand_in = "SIM", .chip = "Gaudi2"},
@@ -82,7 +85,8 @@ TEST(DoctorReport, TellsTheStateOfTheMachine)
 {
     const std::string text = report_of({}).text();
     EXPECT_THAT(text, HasSubstr("kernel      Linux 1.2.3 x86_64\n"));
-    EXPECT_THAT(text, HasSubstr("/dev/udmabuf: no permission"));
+    EXPECT_THAT(text,
+                HasSubstr("udmabuf     alice may not open /dev/udmabuf\n            -> sudo usermod -aG kvm alice\n"));
     EXPECT_THAT(text, HasSubstr("dma-heaps   /dev/dma_heap/system\n"));
     EXPECT_THAT(text, HasSubstr("huge pages  2 MiB: 12 of 40 free\n"));
     EXPECT_THAT(text, HasSubstr("Gaudi       none on the PCI bus\n"));

@@ -105,6 +105,8 @@ TEST(HostSupport, SaysWhyANodeCannotBeUsed)
     const hl::test::TemporaryDir root;
     const auto bare = hl::HostSupport::read(root.path());
     EXPECT_EQ(bare.udmabuf.open_errno, ENOENT);
+    EXPECT_EQ(bare.udmabuf.cause, "there is no /dev/udmabuf");
+    EXPECT_THAT(bare.udmabuf.remedy, HasSubstr("modprobe udmabuf"));
     EXPECT_EQ(bare.udmabuf_limit, std::nullopt);
     EXPECT_TRUE(bare.heaps.empty());
     EXPECT_TRUE(bare.huge_pages.empty());

@@ -10,6 +10,7 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 
 using hl::ErrorCode;
 using hl::kernel::ChipKind;
@@ -48,7 +49,13 @@ OpenState state()
     return {.device = "accel0 (Gaudi2, 0000:4d:00.0)",
             .node = "/dev/accel/accel0",
             .status = "Operational",
-            .owner = "group render, mode 660"};
+            .access = {.node = "/dev/accel/accel0",
+                       .present = true,
+                       .driven = true,
+                       .group = 105,
+                       .mode = 0660,
+                       .group_name = "render",
+                       .user = {.uid = 1000, .name = "alice", .groups = {1000}}}};
 }
 
 bool says(const std::string &text, const char *words)
@@ -69,18 +76,20 @@ TEST(KernelNode, OfTheAccelGeneration)
     Tree::write(device / "device_type", "GAUDI2C");
     Tree::write(device / "cpucp_ver", "emulated-gaudi2 1.0");
     Tree::write(device / "module_id", "3");
+    Tree::write(device / "numa_node", "1");
 
     const auto chips = hl::kernel::find_chips(tree.root);
     ASSERT_EQ(chips.size(), 1u);
     const auto &chip = chips[0];
     EXPECT_EQ(chip.name(), "accel7 (Gaudi2C, 0000:4d:00.0)");
     EXPECT_EQ(chip.compute_node(), "/dev/accel/accel7");
-    EXPECT_EQ(chip.control_node(), "/dev/accel/accel_controlD7");
     EXPECT_EQ(chip.driver, "habanalabs");
     EXPECT_EQ(chip.status, "In reset");
     EXPECT_EQ(chip.kind(), ChipKind::Gaudi2);
     EXPECT_EQ(chip.stand_in(), "EMU");
     EXPECT_EQ(chip.pci.module, 3);
+    EXPECT_EQ(chip.numa_node, 1);
+    EXPECT_EQ(chip.driver_version, "") << "the kernel's own driver has none";
     EXPECT_FALSE(chip.pci.legacy);
 }
 
@@ -88,6 +97,11 @@ TEST(KernelNode, OfTheOldGeneration)
 {
     Tree tree;
     const fs::path device = tree.add("0000:21:00.0", "0x1000");
+    tree.bind(device, "habanalabs");
+    fs::create_directories(tree.root / "module/habanalabs");
+    fs::create_directory_symlink(tree.root / "module/habanalabs", tree.root / "bus/pci/drivers/habanalabs/module");
+    Tree::write(tree.root / "module/habanalabs/version", "1.16.2-1a2b3c");
+    Tree::write(device / "numa_node", "-1");
     fs::create_directories(device / "habanalabs/hl2");
     fs::create_directories(device / "habanalabs/hl_controlD2");
     Tree::write(device / "habanalabs/hl2/status", "operational");
@@ -100,9 +114,10 @@ TEST(KernelNode, OfTheOldGeneration)
     EXPECT_TRUE(chip->pci.legacy);
     EXPECT_EQ(chip->name(), "hl2 (Gaudi, 0000:21:00.0)");
     EXPECT_EQ(chip->compute_node(), "/dev/hl2");
-    EXPECT_EQ(chip->control_node(), "/dev/hl_controlD2");
     EXPECT_EQ(chip->status, "operational");
     EXPECT_EQ(chip->pci.module, 5);
+    EXPECT_EQ(chip->driver_version, "1.16.2-1a2b3c");
+    EXPECT_EQ(chip->numa_node, std::nullopt);
     EXPECT_EQ(chip->kind(), ChipKind::Gaudi);
     EXPECT_EQ(chip->stand_in(), "HW");
 }
@@ -115,7 +130,6 @@ TEST(KernelNode, WithoutADriverAndOfAnUnknownKind)
     ASSERT_TRUE(chip);
     EXPECT_EQ(chip->name(), "0000:01:00.0 (Gaudi (0x1060))");
     EXPECT_TRUE(chip->compute_node().empty());
-    EXPECT_TRUE(chip->control_node().empty());
     EXPECT_FALSE(chip->kind());
     EXPECT_FALSE(hl::kernel::find_chip(tree.root, "0000:02:00.0"));
 }
@@ -130,7 +144,7 @@ TEST(KernelLadder, EveryErrnoHasItsError)
     } rows[] = {
         {EBUSY, ErrorCode::DeviceBusy, "a process that cannot be seen", "end that process"},
         {EAGAIN, ErrorCode::DeviceUnusable, "does not come out of its reset", "kernel log"},
-        {EACCES, ErrorCode::DevicePermission, "group render, mode 660", "udev rule"},
+        {EACCES, ErrorCode::DevicePermission, "group render, mode 660", "usermod -aG render alice"},
         {EPERM, ErrorCode::DevicePermission, "may not open /dev/accel/accel0", "container"},
         {EINVAL, ErrorCode::DeviceUnusable, "FOP_UNSIGNED_OFFSET", "docs/kernel-driver.md"},
         {ENOENT, ErrorCode::DeviceUnusable, "no such file", "--device"},

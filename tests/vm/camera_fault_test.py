@@ -136,7 +136,7 @@ class CameraFault(CameraCase):
         with Line(line_of()) as line:
             with without_udmabuf():
                 line.play()
-                self.fails(line, 'hlinfer', 'HL-MEM-004', '/dev/udmabuf', 'modprobe udmabuf', 'ENOENT')
+                self.fails(line, 'hlinfer', 'HL-MEM-004', 'the kernel has a device for /dev/udmabuf, but there is no such file', '--device=/dev/udmabuf', 'ENOENT')
             self.plays(line)
         with without_udmabuf(), Line(line_of(source=f'device={CAMERA} io-mode=mmap num-buffers=3')) as line:  # the line that the error names
             line.play()
@@ -147,7 +147,7 @@ class CameraFault(CameraCase):
             with as_nobody():
                 line.play()
                 self.assertTrue(line.end())
-            self.failed(line, 'hlinfer', 'HL-MEM-004', 'may not open /dev/udmabuf', 'ls -l /dev/udmabuf', 'EACCES')
+            self.failed(line, 'hlinfer', 'HL-MEM-004', 'may not open /dev/udmabuf (group root, mode 600)', 'KERNEL=="udmabuf", GROUP="video", MODE="0660"', 'EACCES')
             self.plays(line)
 
     def test_frame_larger_than_a_udmabuf_may_be(self):

@@ -319,10 +319,13 @@ class BadInput(unittest.TestCase):
         return doctor(device, user=NOBODY, group=NOBODY, extra_groups=[])
 
     def test_no_permission(self):
-        for device in (node('VIVID_VMALLOC'), node('BOCHS')):
+        for device, rule in ((node('VIVID_VMALLOC'), 'SUBSYSTEM=="video4linux"'), (node('BOCHS'), 'SUBSYSTEM=="drm", KERNEL=="card*"')):
             with self.subTest(device):
                 status, report = self.as_nobody(device)
-                self.assertEqual((status, report['failures'][0]['code']), (1, 'HL-IMP-002'))
+                failure = report['failures'][0]
+                self.assertEqual((status, failure['code']), (1, 'HL-IMP-002'))
+                self.assertIn(f'may not open {device} (group root, mode 600)', failure['cause'])
+                self.assertIn(f'{rule}, GROUP="video", MODE="0660"', failure['remedy'])
 
     def test_no_permission_on_udmabuf(self):
         device = node('VIVID_VMALLOC')

@@ -20,6 +20,16 @@ std::string first_line(const fs::path &path)
     return line;
 }
 
+// pci-sysfs.c numa_node_show: -1 where the machine has one node, or the firmware tells none.
+std::optional<int> numa_node_of(const fs::path &device)
+{
+    std::ifstream file(device / "numa_node");
+    int number = -1;
+    if (!(file >> number) || number < 0)
+        return std::nullopt;
+    return number;
+}
+
 ChipNode read_chip(const std::string &sysfs, PciGaudi pci)
 {
     const fs::path device = fs::path(sysfs) / "bus/pci/devices" / pci.address;
@@ -30,7 +40,9 @@ ChipNode read_chip(const std::string &sysfs, PciGaudi pci)
             .driver = fs::read_symlink(device / "driver", none).filename().string(),
             .status = first_line(attributes / "status"),
             .device_type = first_line(attributes / "device_type"),
-            .firmware = first_line(attributes / "cpucp_ver")};
+            .firmware = first_line(attributes / "cpucp_ver"),
+            .driver_version = first_line(device / "driver/module/version"),
+            .numa_node = numa_node_of(device)};
 }
 
 } // namespace
@@ -84,13 +96,6 @@ std::string ChipNode::compute_node() const
     if (pci.accel < 0)
         return {};
     return std::format("{}{}", pci.legacy ? "/dev/hl" : "/dev/accel/accel", pci.accel);
-}
-
-std::string ChipNode::control_node() const
-{
-    if (pci.accel < 0)
-        return {};
-    return std::format("{}{}", pci.legacy ? "/dev/hl_controlD" : "/dev/accel/accel_controlD", pci.accel);
 }
 
 std::vector<ChipNode> find_chips(const std::string &sysfs)

@@ -13,10 +13,12 @@ namespace hl::kernel {
 // A Gaudi as sysfs shows it, and its nodes. Reading it opens no node.
 struct ChipNode {
     PciGaudi pci;
-    std::string driver;      // that is bound to it; empty: none
-    std::string status;      // the driver's word, e.g. "Operational", "In reset"; empty: unknown
-    std::string device_type; // likewise, e.g. "GAUDI2"
-    std::string firmware;    // version of the firmware's CPU-CP
+    std::string driver;           // that is bound to it; empty: none
+    std::string status;           // the driver's word, e.g. "Operational", "In reset"; empty: unknown
+    std::string device_type;      // likewise, e.g. "GAUDI2"
+    std::string firmware;         // version of the firmware's CPU-CP
+    std::string driver_version;   // of the driver's module, empty: it has none, as the kernel's own
+    std::optional<int> numa_node; // of the machine, whose memory is near
 
     // "Gaudi2", "Gaudi2C"; by the PCI id where the driver says nothing; "Gaudi (0x1060)" for an unknown one.
     [[nodiscard]] std::string chip() const;
@@ -26,9 +28,8 @@ struct ChipNode {
     [[nodiscard]] std::optional<ChipKind> kind() const noexcept;
     // "EMU" where the firmware says that it is an emulation, else "HW".
     [[nodiscard]] std::string stand_in() const;
-    // The node for work, which one process at a time may open, and the one for questions. Empty: no driver made one.
+    // The node for work, which one process at a time may open. Empty: no driver made one.
     [[nodiscard]] std::string compute_node() const;
-    [[nodiscard]] std::string control_node() const;
 };
 
 // All of them, in the order of find_pci_gaudis(). `sysfs` as there.

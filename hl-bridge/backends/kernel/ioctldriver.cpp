@@ -196,12 +196,4 @@ Sys<void> IoctlDriver::flush_inbound_writes()
     return without_value(call(node_.get(), numbers_.cs, args));
 }
 
-Sys<uapi::HwIpInfo> ask_control_node(const std::string &node, const uapi::IoctlNumbers &numbers)
-{
-    UniqueFd fd(::open(node.c_str(), O_RDWR | O_CLOEXEC));
-    if (!fd)
-        return std::unexpected(errno);
-    return IoctlDriver(std::move(fd), numbers).hw_info();
-}
-
 } // namespace hl::kernel

@@ -42,7 +42,4 @@ private:
     uapi::IoctlNumbers numbers_;
 };
 
-// HL_INFO_HW_IP_INFO through a control node, which stands open to any number of processes.
-[[nodiscard]] Sys<uapi::HwIpInfo> ask_control_node(const std::string &node, const uapi::IoctlNumbers &numbers);
-
 } // namespace hl::kernel

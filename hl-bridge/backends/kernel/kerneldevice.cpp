@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "backends/kernel/kerneldevice.h"
 
-#include "backends/kernel/ioctldriver.h"
 #include "backends/kernel/nodeopener.h"
 #include "core/stragglers.h"
 #include "device/copycheck.h"
@@ -9,6 +8,7 @@
 
 #include <cerrno>
 #include <format>
+#include <optional>
 #include <utility>
 
 namespace hl::kernel {
@@ -68,16 +68,23 @@ Result<std::unique_ptr<Device>> KernelDevice::open_with(const ChipNode &node, Dr
     return device;
 }
 
-std::vector<DeviceInfo> KernelDevice::enumerate()
+std::vector<DeviceListing> KernelDevice::enumerate()
 {
-    std::vector<DeviceInfo> found;
-    for (const ChipNode &node : find_chips(sysfs_root())) {
-        uapi::HwIpInfo hw{};
-        if (!node.control_node().empty())
-            hw = ask_control_node(node.control_node(), node.pci.legacy ? uapi::legacy_ioctls : uapi::accel_ioctls)
-                     .value_or(hw);
-        found.push_back(describe(node, hw));
-    }
+    std::vector<DeviceListing> found;
+    for (const ChipNode &node : find_chips(sysfs_root()))
+        found.push_back({.name = node.name(),
+                         .backend = "kernel",
+                         .stand_in = node.stand_in(),
+                         .chip = node.chip(),
+                         .spec = node.pci.address,
+                         .pci_address = node.pci.address,
+                         .node = node.compute_node(),
+                         .driver = node.driver,
+                         .driver_version = node.driver_version,
+                         .firmware = node.firmware,
+                         .status = node.status,
+                         .module = node.pci.module < 0 ? std::nullopt : std::optional(node.pci.module),
+                         .numa_node = node.numa_node});
     return found;
 }
 

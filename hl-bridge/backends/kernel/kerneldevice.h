@@ -23,8 +23,8 @@ public:
     [[nodiscard]] static Result<std::unique_ptr<Device>> open(const std::string &address);
     // The same over calls of one's own choice.
     [[nodiscard]] static Result<std::unique_ptr<Device>> open_with(const ChipNode &node, DriverOpener opener);
-    // What sysfs and the control nodes say of all Gaudis, the open ones too.
-    [[nodiscard]] static std::vector<DeviceInfo> enumerate();
+    // What sysfs says of all Gaudis, the open ones too.
+    [[nodiscard]] static std::vector<DeviceListing> enumerate();
 
     ~KernelDevice() override;
 

@@ -6,13 +6,11 @@
 #include "device/holders.h"
 
 #include <fcntl.h>
-#include <grp.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <xf86drm.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <chrono>
 #include <format>
@@ -25,20 +23,6 @@ using namespace std::chrono_literals;
 using std::chrono::steady_clock;
 
 constexpr auto retry_interval = 25ms;
-
-// "group render, mode 660"
-std::string owner_text(const std::string &node)
-{
-    struct stat st{};
-    if (::stat(node.c_str(), &st) < 0)
-        return {};
-    group entry{};
-    group *found = nullptr;
-    std::array<char, 1024> text{};
-    if (::getgrgid_r(st.st_gid, &entry, text.data(), text.size(), &found) != 0 || !found)
-        return std::format("group {}, mode {:o}", st.st_gid, st.st_mode & 0777u);
-    return std::format("group {}, mode {:o}", found->gr_name, st.st_mode & 0777u);
-}
 
 // Who has the node open, or a dma-buf of the driver, which keeps its device open like the node does (memory.c
 // hl_dmabuf_export). Which of several devices such a dma-buf is of, nobody says.
@@ -62,8 +46,9 @@ OpenState state_of(const ChipNode &chip, int err)
             state.holders = holders_text(owners);
             state.held_by_us = std::ranges::find(owners, ::getpid()) != owners.end();
         }
-    if (err == EACCES || err == EPERM)
-        state.owner = owner_text(state.node);
+    if (err == EACCES || err == EPERM || err == ENOENT)
+        state.access = NodeAccess::look(state.node);
+    state.access.driven = true; // its driver made it
     return state;
 }
 

@@ -38,13 +38,9 @@ Error still_held(const OpenState &state)
             .remedy = "end that process, or let it close its frames"};
 }
 
-Error not_permitted(const OpenState &state)
+Error not_permitted(int err, const OpenState &state)
 {
-    return {.code = ErrorCode::DevicePermission,
-            .cause = std::format("this user may not open {}{}", state.node,
-                                 state.owner.empty() ? "" : std::format(" ({})", state.owner)),
-            .remedy = "add the user to the node's group and log in again, or give the node a group by a udev rule "
-                      "(SUBSYSTEM==\"accel\", GROUP=\"render\", MODE=\"0660\"); in a container, pass the node in"};
+    return {.code = ErrorCode::DevicePermission, .cause = state.access.cause(err), .remedy = state.access.remedy(err)};
 }
 
 Error not_operational(const OpenState &state)
@@ -116,15 +112,14 @@ Error open_error(int err, const OpenState &state)
                                     state.status.empty() ? "" : std::format(" (\"{}\")", state.status)),
                         "see the kernel log (dmesg | grep habanalabs), and try again in a minute");
     case EPERM: // of the driver: not operational; of a container's device rules otherwise
-        return finish(operational ? not_permitted(state) : not_operational(state));
+        return finish(operational ? not_permitted(err, state) : not_operational(state));
     case EACCES:
-        return finish(not_permitted(state));
+        return finish(not_permitted(err, state));
     case EINVAL:
         return finish(open_defect(state));
     case ENOENT:
-        return unusable(
-            std::format("the driver made {} for {}, but there is no such file here", state.node, state.device),
-            std::format("in a container, pass the node in (--device); else see that udev runs; {}", sim_remedy));
+        return unusable(std::format("{}: {}", state.device, state.access.cause(err)),
+                        std::format("{}; {}", state.access.remedy(err), sim_remedy));
     case ENODEV:
     case ENXIO:
         return finish({.code = ErrorCode::DeviceNotFound,

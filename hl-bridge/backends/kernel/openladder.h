@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/error.h"
+#include "device/nodeaccess.h"
 
 #include <chrono>
 #include <string>
@@ -13,7 +14,7 @@ struct OpenState {
     std::string device;      // ChipNode::name()
     std::string node;        // "/dev/accel/accel0"
     std::string status;      // ChipNode::status
-    std::string owner;       // of the node: "group render, mode 660"; empty: unknown
+    NodeAccess access;       // of the node, where it is missing or not permitted
     std::string holders;     // who has the device open, or memory of it: "process 12 (python3)"; empty: nobody seen
     bool held_by_us = false; // this process is one of them
     bool reset_seen = false; // `status` told of a reset since the first try

@@ -10,8 +10,10 @@
 #include <format>
 
 namespace hl::sim {
+namespace {
 
-DeviceInfo SimDevice::describe(std::string_view name)
+// All but what is known once the chip is there.
+DeviceInfo describe(std::string_view name)
 {
     const std::string spec = name.empty() ? "sim" : std::format("sim:{}", name);
     return {.name = spec,
@@ -19,10 +21,21 @@ DeviceInfo SimDevice::describe(std::string_view name)
             .stand_in = "SIM",
             .chip = "Gaudi2",
             .spec = spec,
-            .memory_size = hbm_bytes - device_page,
             .page_size = device_page,
-            .simulated = true,
-            .udmabuf = open_udmabuf().has_value()};
+            .simulated = true};
+}
+
+} // namespace
+
+DeviceListing SimDevice::list()
+{
+    const DeviceInfo info = describe({});
+    return {.name = info.name,
+            .backend = info.backend,
+            .stand_in = info.stand_in,
+            .chip = info.chip,
+            .spec = info.spec,
+            .simulated = info.simulated};
 }
 
 SimDevice::SimDevice(std::string_view name, UniqueFd name_lock)

@@ -17,8 +17,8 @@ class SimDevice final : public Device {
 public:
     // `name`: "" for the process's own, else taken machine-wide. Errors: DeviceBusy, DeviceConfig, MemoryHost, FdLimit.
     [[nodiscard]] static Result<std::unique_ptr<Device>> open(std::string_view name);
-    // What open("") would give.
-    [[nodiscard]] static DeviceInfo describe(std::string_view name);
+    // What open("") would open.
+    [[nodiscard]] static DeviceListing list();
 
     ~SimDevice() override;
 
