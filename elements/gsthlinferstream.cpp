@@ -6,6 +6,7 @@
 #include "gsthlcaps.h"
 #include "gsthlcounted.h"
 #include "gsthldownstream.h"
+#include "gsthlerror.h"
 #include "gsthlframe.h"
 #include "gsthlrefusal.h"
 #include "gsthlvideo.h"
@@ -310,8 +311,8 @@ void GstHlInferStream::fill(GstStructure *stats) const
     }
     gst_structure_set(stats, "backend", G_TYPE_STRING, device.backend.c_str(), "stand-in", G_TYPE_STRING,
                       device.stand_in.c_str(), "chip", G_TYPE_STRING, device.chip.c_str(), "model", G_TYPE_STRING,
-                      engine.model.c_str(), "engine", G_TYPE_STRING, engine.name.c_str(), "placement", G_TYPE_STRING,
-                      placement.empty() ? "unknown" : placement.c_str(), "compute", G_TYPE_STRING,
+                      gst_hl_utf8(engine.model).c_str(), "engine", G_TYPE_STRING, engine.name.c_str(), "placement",
+                      G_TYPE_STRING, placement.empty() ? "unknown" : placement.c_str(), "compute", G_TYPE_STRING,
                       settings_.compute == GST_HL_INFER_COMPUTE_HOST ? "host" : "device", "headline", G_TYPE_STRING,
                       headline.c_str(), "preprocess", G_TYPE_STRING, preprocess_name(engine.preprocess), "in-flight",
                       G_TYPE_UINT, guint{scheduler_->in_flight_limit()}, "compute-threads", G_TYPE_UINT,

@@ -55,13 +55,21 @@ Domain domain_of(ErrorCode code)
 }
 
 // Where nothing better is known.
-const std::string last_remedy =
+constexpr const char *last_remedy =
     "set the pipeline to READY and to PLAYING again; docs/troubleshooting.md explains the code";
 
-void post(GstElement *element, GstMessageType type, const hl::Error &error)
+hl::Error in_utf8(hl::Error error)
 {
+    for (std::string *const text : {&error.operation, &error.device, &error.cause, &error.remedy})
+        *text = gst_hl_utf8(*text);
+    return error;
+}
+
+void post(GstElement *element, GstMessageType type, const hl::Error &given)
+{
+    const hl::Error error = in_utf8(given);
     const Domain domain = domain_of(error.code);
-    const std::string &remedy = error.remedy.empty() ? last_remedy : error.remedy;
+    const std::string remedy = error.remedy.empty() ? last_remedy : error.remedy;
     const std::string text = error.headline() + "\n" + remedy;
     GstStructure *details =
         gst_structure_new("hl-error", "code", G_TYPE_STRING, std::string(hl::error_code_name(error.code)).c_str(),
@@ -112,6 +120,11 @@ void log_sink(hl::LogLevel level, std::string_view module, std::string_view text
 }
 
 } // namespace
+
+std::string gst_hl_utf8(std::string_view text)
+{
+    return GCharPtr(g_utf8_make_valid(text.data(), static_cast<gssize>(text.size()))).get();
+}
 
 void gst_hl_post_error(GstElement *element, const hl::Error &error)
 {

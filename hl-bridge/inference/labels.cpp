@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <format>
-#include <string_view>
 
 namespace hl {
 namespace {
@@ -21,20 +20,23 @@ std::unexpected<Error> refuse(std::string cause)
                 "give a UTF-8 text file with one label per line, in the order of the model's classes");
 }
 
+// RFC 3629, 4: no overlong form, no half of a surrogate pair, nothing above U+10FFFF. No zero either, which is no text.
 bool utf8(std::string_view text) noexcept
 {
     for (size_t i = 0; i < text.size();) {
         const auto c = static_cast<unsigned char>(text[i]);
-        const size_t more = c < 0x80                  ? 0
-                            : (c >= 0xc2 && c < 0xe0) ? 1
-                            : (c >= 0xe0 && c < 0xf0) ? 2
-                            : (c >= 0xf0 && c < 0xf5) ? 3
-                                                      : 4;
-        if (c == 0 || more == 4 || i + more >= text.size() + (more == 0 ? 1 : 0))
+        const size_t more = c < 0x80 ? 0 : c < 0xe0 ? 1 : c < 0xf0 ? 2 : 3;
+        if (c == 0 || (c >= 0x80 && c < 0xc2) || c > 0xf4 || more >= text.size() - i)
             return false;
-        for (size_t k = 1; k <= more; ++k)
-            if ((static_cast<unsigned char>(text[i + k]) & 0xc0) != 0x80)
+        unsigned char low = c == 0xe0 ? 0xa0 : c == 0xf0 ? 0x90 : 0x80;
+        unsigned char high = c == 0xed ? 0x9f : c == 0xf4 ? 0x8f : 0xbf;
+        for (size_t k = 1; k <= more; ++k) {
+            const auto next = static_cast<unsigned char>(text[i + k]);
+            if (next < low || next > high)
                 return false;
+            low = 0x80;
+            high = 0xbf;
+        }
         i += more + 1;
     }
     return true;
@@ -48,10 +50,15 @@ Result<std::vector<std::string>> read_labels(const std::string &path)
         read_bounded_file(path, max_file, ErrorCode::LabelsInvalid, ErrorCode::LabelsInvalid, "label file");
     if (!text)
         return std::unexpected(text.error());
-    if (!utf8(*text))
+    return parse_labels(*text, path);
+}
+
+Result<std::vector<std::string>> parse_labels(std::string_view text, const std::string &path)
+{
+    if (!utf8(text))
         return refuse(std::format("the label file {} is not UTF-8 text", path));
 
-    std::string_view rest = *text;
+    std::string_view rest = text;
     if (rest.starts_with(byte_order_mark))
         rest.remove_prefix(byte_order_mark.size());
     std::vector<std::string> labels;

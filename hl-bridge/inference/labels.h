@@ -4,6 +4,7 @@
 #include "core/error.h"
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace hl {
@@ -12,5 +13,7 @@ namespace hl {
 // dropped. An empty line is a class without a name, except at the end. Errors: LabelsInvalid (unreadable, not text, no
 // label, more than 65536 labels).
 [[nodiscard]] Result<std::vector<std::string>> read_labels(const std::string &path);
+// The same of a file's text; `path` is what errors call it.
+[[nodiscard]] Result<std::vector<std::string>> parse_labels(std::string_view text, const std::string &path);
 
 } // namespace hl

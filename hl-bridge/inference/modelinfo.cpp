@@ -41,7 +41,7 @@ struct StrvFree {
 
 std::string_view trim(std::string_view text) noexcept
 {
-    constexpr std::string_view blank = " \t\r\n";
+    constexpr std::string_view blank = " \t\r\n\f\v";
     const size_t first = text.find_first_not_of(blank);
     if (first == std::string_view::npos)
         return {};
@@ -77,11 +77,19 @@ std::optional<T> number(std::string_view text) noexcept
     return value;
 }
 
-// What a user wrote, cut to a length that fits an error message.
+// What a user wrote, cut to a length that fits an error message, between two characters.
+std::string cut(std::string_view text, size_t limit = 80)
+{
+    if (text.size() <= limit)
+        return std::string(text);
+    while (limit > 0 && (static_cast<unsigned char>(text[limit]) & 0xc0) == 0x80)
+        --limit;
+    return std::format("{}...", text.substr(0, limit));
+}
+
 std::string shown(std::string_view text)
 {
-    constexpr size_t limit = 80;
-    return text.size() <= limit ? std::format("'{}'", text) : std::format("'{}...'", text.substr(0, limit));
+    return std::format("'{}'", cut(text));
 }
 
 // Reads one file; every error names file, section and key.
@@ -95,7 +103,7 @@ private:
     std::unexpected<Error> bad(std::string_view section, std::string_view key, std::string_view why,
                                std::string remedy) const
     {
-        std::string at = std::format("{}: section [{}]", path_, section);
+        std::string at = std::format("{}: section [{}]", path_, cut(section));
         if (!key.empty())
             at += std::format(", key {}", key);
         return fail(ErrorCode::ModelInfoInvalid, "read model description", std::format("{}: {}", at, why),
@@ -155,9 +163,10 @@ Status Parser::version(ModelInfo &info) const
     if (!major || !minor)
         return bad(main_section, "version", std::format("{} is not of the form MAJOR.MINOR", shown(*text)), remedy);
     if (*major != 1)
-        return bad(main_section, "version", std::format("version {} is not understood, only 1.x is", *text), remedy);
+        return bad(main_section, "version", std::format("version {} is not understood, only 1.x is", cut(*text)),
+                   remedy);
     if (*minor > 0)
-        log(LogLevel::Info, "modelinfo", std::format("{}: version {} is newer than 1.0", path_, *text));
+        log(LogLevel::Info, "modelinfo", std::format("{}: version {} is newer than 1.0", path_, cut(*text)));
     info.version = *text;
     info.group_id = value(main_section, "group-id").value_or("");
     return {};
@@ -313,6 +322,10 @@ Status Parser::normalisation(ModelInfo &info) const
             const double scale = (high - low) / 255.0;
             info.preprocess.scale_by[c] = static_cast<float>(scale);
             info.preprocess.mean[c] = low == 0.0 ? 0.f : static_cast<float>(-low / scale);
+            if (!std::isfinite(info.preprocess.scale_by[c]) || info.preprocess.scale_by[c] == 0.f ||
+                !std::isfinite(info.preprocess.mean[c]))
+                return bad(input->name, "ranges", std::format("{},{} is out of float32's reach", low, high),
+                           "give the range of the model's input values, for instance ranges=0.0,1.0");
         }
     }
     const auto mean = triple("mean", true);
@@ -354,6 +367,30 @@ Result<ModelInfo> Parser::parse()
     return info;
 }
 
+// As g_key_file_get_string() undoes it.
+std::string escaped(std::string_view text)
+{
+    std::string out;
+    for (const char c : text)
+        switch (c) {
+        case '\\':
+            out += "\\\\";
+            break;
+        case '\n':
+            out += "\\n";
+            break;
+        case '\t':
+            out += "\\t";
+            break;
+        case '\r':
+            out += "\\r";
+            break;
+        default:
+            out += c;
+        }
+    return out;
+}
+
 std::string range_text(const std::vector<std::pair<double, double>> &ranges)
 {
     // Always with a point, so that a reader sees that fractions are meant.
@@ -381,17 +418,22 @@ Result<ModelInfo> ModelInfo::load(const std::string &path)
                                   "model description");
     if (!text)
         return std::unexpected(text.error());
-    if (!g_utf8_validate(text->data(), static_cast<gssize>(text->size()), nullptr))
+    return parse(*text, path);
+}
+
+Result<ModelInfo> ModelInfo::parse(const std::string &text, const std::string &path)
+{
+    if (!g_utf8_validate(text.data(), static_cast<gssize>(text.size()), nullptr))
         return fail(ErrorCode::ModelInfoInvalid, "read model description",
                     std::format("{} is not a text file in UTF-8", path),
                     "give a .modelinfo file: an ini text with a section per tensor");
     const std::unique_ptr<GKeyFile, KeyFileFree> file(g_key_file_new());
     GError *raw = nullptr;
     // An empty file parses as one without sections; GLib wants a length for it all the same.
-    if (!g_key_file_load_from_data(file.get(), text->c_str(), text->size(), G_KEY_FILE_NONE, &raw)) {
+    if (!g_key_file_load_from_data(file.get(), text.c_str(), text.size(), G_KEY_FILE_NONE, &raw)) {
         const std::unique_ptr<GError, GErrorFree> error(raw);
         return fail(ErrorCode::ModelInfoInvalid, "read model description",
-                    std::format("{} is not an ini file: {}", path, error->message),
+                    std::format("{} is not an ini file: {}", path, cut(error->message, 200)),
                     "give a .modelinfo file: an ini text with a section per tensor");
     }
     return Parser(path, file.get()).parse();
@@ -399,13 +441,13 @@ Result<ModelInfo> ModelInfo::load(const std::string &path)
 
 std::string ModelInfo::skeleton() const
 {
-    std::string out = std::format("[modelinfo]\nversion={}\n", version.empty() ? "1.0" : version);
+    std::string out = std::format("[modelinfo]\nversion={}\n", version.empty() ? "1.0" : escaped(version));
     if (!group_id.empty())
-        out += std::format("group-id={}\n", group_id);
+        out += std::format("group-id={}\n", escaped(group_id));
     for (const TensorInfo &t : tensors) {
         out += std::format("\n[{}]\ndir={}\n", t.name, t.direction == TensorDirection::Input ? "input" : "output");
         if (!t.id.empty())
-            out += std::format("id={}\n", t.id);
+            out += std::format("id={}\n", escaped(t.id));
         out += std::format("type={}\n", dtype_name(t.type));
         if (t.shape.rank() > 0) {
             std::string dims;

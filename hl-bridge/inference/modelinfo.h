@@ -57,6 +57,8 @@ struct ModelInfo {
 
     // Reads the ini file (GLib's GKeyFile). Errors: ModelMissing, ModelInfoInvalid naming file, section and key.
     [[nodiscard]] static Result<ModelInfo> load(const std::string &path);
+    // The same of a file's text; `path` is what errors call it, and where a labels file lies beside.
+    [[nodiscard]] static Result<ModelInfo> parse(const std::string &text, const std::string &path);
     // The text of a file that describes these tensors, for a user to save and complete.
     [[nodiscard]] std::string skeleton() const;
 };

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+#include "../unit/temporarydir.h"
 #include "backends/sim/simcontrol.h"
 #include "infer_fixture.h"
 
@@ -13,8 +14,8 @@ const std::string caps = "video/x-raw,format=NV12,width=64,height=32,framerate=3
 BusError one_error(const std::string &faults, const std::string &properties = "", const std::string &between = "")
 {
     const SimSetting setting("HL_SIM_FAULTS", faults);
-    Line line("videotestsrc num-buffers=200 ! " + caps + " ! " + between + " hlinfer name=infer model=builtin:demo in-flight=4 " +
-              properties + " ! fakesink");
+    Line line("videotestsrc num-buffers=200 ! " + caps + " ! " + between +
+              " hlinfer name=infer model=builtin:demo in-flight=4 " + properties + " ! fakesink");
     EXPECT_FALSE(line.run()) << faults << ": no error was seen";
     line.set(GST_STATE_READY);
     const auto errors = line.errors();
@@ -43,6 +44,27 @@ TEST_F(InferTest, ARefusedSubmissionIsOneError)
     EXPECT_FALSE(error.remedy.empty());
 }
 
+// File names are any bytes, and GStreamer warns of strings that are not UTF-8.
+TEST_F(InferTest, ANameThatIsNoTextIsOneErrorAndIsShown)
+{
+    for (const auto &[property, value] :
+         {std::pair{"model", "/nonexistent/m\xff.onnx"}, std::pair{"device", "sim:\xff"}}) {
+        Line line("videotestsrc ! " + caps + " ! hlinfer name=infer model=builtin:null ! fakesink");
+        g_object_set(line.element("infer").get(), property, value, nullptr);
+        EXPECT_FALSE(line.run());
+        ASSERT_EQ(line.errors().size(), 1u) << property;
+        EXPECT_TRUE(g_utf8_validate(line.errors()[0].text.c_str(), -1, nullptr));
+        EXPECT_TRUE(line.errors()[0].text.contains("\xef\xbf\xbd")) << line.errors()[0].text;
+    }
+
+    const hl::test::TemporaryDir folder;
+    const std::string model = folder.write("m\xff.modelinfo", "[modelinfo]\nversion=1.0\n[gst-habana]\nengine=null\n");
+    Line line("videotestsrc num-buffers=1 ! " + caps + " ! hlinfer name=infer ! fakesink");
+    g_object_set(line.element("infer").get(), "model", model.c_str(), nullptr);
+    EXPECT_TRUE(line.run());
+    EXPECT_EQ(word(line.stats(), "model"), "m\xef\xbf\xbd.modelinfo");
+}
+
 // In the middle of the stream, in the pool that upstream took from us.
 TEST_F(InferTest, AFailureInTheOfferedPoolIsOurOneError)
 {
@@ -58,8 +80,8 @@ TEST_F(InferTest, AFailureInTheOfferedPoolIsOurOneError)
 // Frames in system memory need staging pages: those cannot be had.
 TEST_F(InferTest, AFailedAllocationIsOneError)
 {
-    const BusError error = one_error("alloc:2=ENOMEM,alloc:3=ENOMEM,alloc:4=ENOMEM,alloc:5=ENOMEM", "",
-                                     "identity drop-allocation=true !");
+    const BusError error =
+        one_error("alloc:2=ENOMEM,alloc:3=ENOMEM,alloc:4=ENOMEM,alloc:5=ENOMEM", "", "identity drop-allocation=true !");
     EXPECT_EQ(error.code.substr(0, 6), "HL-MEM") << error.text;
 }
 

@@ -3,6 +3,7 @@
 
 #include "device/device.h"
 #include "gsthlptr.h"
+#include "processcounts.h"
 
 #include <gst/app/app.h>
 #include <gst/check/gstharness.h>
@@ -16,7 +17,6 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdlib>
-#include <filesystem>
 #include <format>
 #include <memory>
 #include <mutex>
@@ -143,7 +143,8 @@ private:
         GError *error = nullptr;
         gst_message_parse_error(message, &error, nullptr);
         const GErrorPtr owned(error);
-        BusError out{.source = GST_OBJECT_NAME(GST_MESSAGE_SRC(message)), .text = error->message, .code = {}, .remedy = {}};
+        BusError out{
+            .source = GST_OBJECT_NAME(GST_MESSAGE_SRC(message)), .text = error->message, .code = {}, .remedy = {}};
         const GstStructure *details = nullptr;
         gst_message_parse_error_details(message, &details);
         if (details && gst_structure_has_name(details, "hl-error")) {
@@ -211,14 +212,6 @@ inline GstBuffer *system_frame(guint index, int width = 64, int height = 32, con
     return buffer;
 }
 
-inline size_t open_descriptors()
-{
-    size_t count = 0;
-    for ([[maybe_unused]] const auto &entry : std::filesystem::directory_iterator("/proc/self/fd"))
-        ++count;
-    return count;
-}
-
 // Counts GStreamer objects that are let go, from any thread.
 class Latch {
 public:
@@ -266,8 +259,8 @@ protected:
         static const bool once = [] {
             gst_init(nullptr, nullptr);
             // Warnings of GStreamer itself (data before stream-start, ...) are failures too.
-            g_log_set_always_fatal(static_cast<GLogLevelFlags>(G_LOG_FATAL_MASK | G_LOG_LEVEL_CRITICAL |
-                                                               G_LOG_LEVEL_WARNING));
+            g_log_set_always_fatal(
+                static_cast<GLogLevelFlags>(G_LOG_FATAL_MASK | G_LOG_LEVEL_CRITICAL | G_LOG_LEVEL_WARNING));
             gst_plugin_habana_register();
             return true;
         }();

@@ -5,6 +5,7 @@
 #include "device/device.h"
 #include "gsthlallocator.h"
 #include "gsthlptr.h"
+#include "processcounts.h"
 
 #include <gst/gst.h>
 #include <gst/video/video.h>
@@ -14,7 +15,6 @@
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -107,14 +107,6 @@ inline ino_t inode(GstMemory *memory)
 inline ino_t inode(GstBuffer *buffer)
 {
     return inode(gst_buffer_peek_memory(buffer, 0));
-}
-
-inline size_t open_descriptors()
-{
-    size_t count = 0;
-    for ([[maybe_unused]] const auto &entry : std::filesystem::directory_iterator("/proc/self/fd"))
-        ++count;
-    return count;
 }
 
 // Passes everything on to a real device but what a test wants to go wrong.

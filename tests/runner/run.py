@@ -22,7 +22,10 @@ SKIPS = TOP / 'tests' / 'skips.txt'
 # DESIGN: Debian's GLib is not instrumented, so under ThreadSanitizer only the suites that use no GLib prove anything.
 TSAN_SUITES = ['unit']
 # The guest would need the sanitizer's runtime in every program, and ten times the time on an emulated processor.
-UNSANITIZED_SUITES = ['vm']
+# A sanitizer's heap and threads are not what the endurance suite counts.
+UNSANITIZED_SUITES = ['vm', 'endurance']
+# Too long for every change: these run only when they are named.
+ON_REQUEST_SUITES = ['endurance']
 TIMEOUT_MULTIPLIER = {'default': 1, 'release': 1, 'asan': 5, 'tsan': 10}
 
 
@@ -33,6 +36,7 @@ class Outcome:
     failed: list = dataclasses.field(default_factory=list)
     skipped: list = dataclasses.field(default_factory=list)  # (name, reason)
     said: list = dataclasses.field(default_factory=list)     # what TAP has below its failed cases, which Meson does not print
+    tables: list = dataclasses.field(default_factory=list)   # lines that begin with "| ": what a test counted
 
 
 GTEST_END = re.compile(r'^\[ +(OK|FAILED|SKIPPED) +\] (\S+?),? .*\(\d+ ms\)$')
@@ -123,6 +127,7 @@ def judge(record, protocol):
     result = record['result']
     output = (record.get('stdout') or '') + '\n' + (record.get('stderr') or '')
     lines = [line.rstrip() for line in output.splitlines()]
+    outcome.tables = [line for line in lines if line.startswith('| ')]
     if protocol == 'tap':
         read_tap(test, lines, outcome)
     elif any(line.startswith('[==========]') for line in lines):
@@ -168,6 +173,20 @@ def suites_of(tests):
     return sorted({suite.split(':')[-1] for test in tests for suite in test['suite'] if ':' in suite})
 
 
+def choose_suites(named, known, variant):
+    """The suites to run, given those that the user named, and why others are left out."""
+    suites = named or [suite for suite in known if suite not in ON_REQUEST_SUITES]
+    notes = []
+    if variant == 'tsan' and not named:
+        suites = [suite for suite in TSAN_SUITES if suite in known]
+        notes.append(f'ThreadSanitizer: only {" ".join(suites)}; GLib is not instrumented, so the other suites would prove nothing')
+    left_out = [suite for suite in suites if suite in UNSANITIZED_SUITES]
+    if variant in ('asan', 'tsan') and left_out:
+        suites = [suite for suite in suites if suite not in left_out]
+        notes.append(f'left out under --{variant}: {" ".join(left_out)}')
+    return suites, notes
+
+
 def run_meson(options, suites, names):
     """Runs the tests; returns the records of testlog.json. Meson prints as it goes."""
     command = ['meson', 'test', '-C', str(options.build), '--no-rebuild', '--print-errorlogs',
@@ -191,6 +210,8 @@ def run_meson(options, suites, names):
 
 def report(total, allowed, complaints):
     """Prints the summary. Returns whether all is well."""
+    if total.tables:
+        print('\n' + '\n'.join(total.tables))
     if total.skipped:
         print('\nSkipped:')
         for name, reason in total.skipped:
@@ -235,23 +256,18 @@ def main():
     unknown = [suite for suite in options.suites if suite not in known]
     if unknown:
         sys.exit(f'error: there is no suite {", ".join(unknown)}; there are: {" ".join(known)}')
-    suites = options.suites
-    if options.variant == 'tsan' and not suites:
-        suites = [suite for suite in TSAN_SUITES if suite in known]
-        print(f'ThreadSanitizer: only {" ".join(suites)}; GLib is not instrumented, so the other suites would prove nothing')
-
-    if options.variant in ('asan', 'tsan') and set(UNSANITIZED_SUITES) & set(suites or known):
-        suites = [suite for suite in suites or known if suite not in UNSANITIZED_SUITES]
-        print(f'left out under --{options.variant}: {" ".join(UNSANITIZED_SUITES)}')
-        if not suites:
-            sys.exit('error: nothing is left to test')
+    suites, notes = choose_suites(options.suites, known, options.variant)
+    for note in notes:
+        print(note)
+    if not suites:
+        sys.exit('error: nothing is left to test')
     if options.only:
         if suites != ['vm']:
             sys.exit('error: only the suite vm has tests to choose from: ./dev test vm -- TEST...')
         os.environ['HL_VM_ONLY'] = ' '.join(options.only)
 
     protocols = {test['name']: test['protocol'] for test in tests}
-    wanted = [test for test in tests if (not suites or any(s.split(':')[-1] in suites for s in test['suite'])) and not (options.only and test['name'] != 'vm')]
+    wanted = [test for test in tests if any(s.split(':')[-1] in suites for s in test['suite']) and not (options.only and test['name'] != 'vm')]
     if 'vm' in suites_of(wanted):
         # Here its progress is seen. If it fails, the suite will, with the same words.
         subprocess.run([TOP / 'dev', 'vm', '--prepare'], stdin=subprocess.DEVNULL, check=False)
@@ -263,6 +279,8 @@ def main():
         total.failed += outcome.failed
         total.skipped += outcome.skipped
         total.said += outcome.said
+        if set(suites) & set(ON_REQUEST_SUITES):
+            total.tables += outcome.tables
     complaints = []
     if len(records) < len(wanted):
         complaints.append(f'{len(wanted) - len(records)} of {len(wanted)} tests did not run')

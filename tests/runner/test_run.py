@@ -90,6 +90,28 @@ class Judge(unittest.TestCase):
         self.assertEqual((len(outcome.passed), len(outcome.failed)), (1, 1))
 
 
+    def test_table_lines(self):
+        outcome = run.judge(record('| before  12\n|no table\n| after   12\n'), 'exitcode')
+        self.assertEqual(outcome.tables, ['| before  12', '| after   12'])
+
+
+class Suites(unittest.TestCase):
+    KNOWN = ['elements', 'endurance', 'unit', 'vm']
+
+    def test_without_a_name_all_but_those_on_request(self):
+        self.assertEqual(run.choose_suites([], self.KNOWN, 'default'), (['elements', 'unit', 'vm'], []))
+
+    def test_a_named_one_runs(self):
+        self.assertEqual(run.choose_suites(['endurance'], self.KNOWN, 'release'), (['endurance'], []))
+        self.assertEqual(run.choose_suites(['unit', 'endurance'], self.KNOWN, 'default')[0], ['unit', 'endurance'])
+
+    def test_sanitizers(self):
+        self.assertEqual(run.choose_suites([], self.KNOWN, 'asan'), (['elements', 'unit'], ['left out under --asan: vm']))
+        self.assertEqual(run.choose_suites(['endurance'], self.KNOWN, 'asan')[0], [])
+        suites, notes = run.choose_suites([], self.KNOWN, 'tsan')
+        self.assertEqual((suites, len(notes)), (['unit'], 1))
+
+
 class Report(unittest.TestCase):
     def report(self, outcome, allowed=None, complaints=None):
         text = io.StringIO()
@@ -105,6 +127,10 @@ class Report(unittest.TestCase):
     def test_the_words_of_failed_tap_cases_are_shown(self):
         self.assertEqual(self.report(run.Outcome(['a'], ['b'], said=['b:', 'why']))[0], False)
         self.assertIn('\nb:\nwhy\n', self.text)
+
+    def test_tables_are_shown(self):
+        self.report(run.Outcome(['a'], tables=['| before  12', '| after   12']))
+        self.assertIn('\n| before  12\n| after   12\n', self.text)
 
     def test_a_skip_needs_leave(self):
         outcome = run.Outcome(['a'], [], [('thing/Arena.Wants', 'no node')])

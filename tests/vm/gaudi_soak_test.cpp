@@ -12,7 +12,6 @@
 #include <fstream>
 #include <future>
 #include <iostream>
-#include <iterator>
 #include <thread>
 
 using namespace hltest;
@@ -29,12 +28,12 @@ struct Holdings {
     static Holdings now()
     {
         return {.descriptors = open_descriptors(),
-                .threads = entries("/proc/self/task"),
+                .threads = hltest::threads(),
                 .dma_bufs = dma_bufs_there_are(),
                 .pinned_pages = static_cast<int64_t>(number_after("/proc/vmstat", "nr_foll_pin_acquired")) -
                                 static_cast<int64_t>(number_after("/proc/vmstat", "nr_foll_pin_released")),
                 .hbm_free = free_hbm(),
-                .memory = number_after("/proc/self/status", "RssAnon:") << 10};
+                .memory = anonymous_bytes()};
     }
 
     // What is more than it was; memory by more than the heap's arenas move.
@@ -62,11 +61,6 @@ struct Holdings {
     }
 
 private:
-    static size_t entries(const char *directory)
-    {
-        return static_cast<size_t>(
-            std::distance(std::filesystem::directory_iterator(directory), std::filesystem::directory_iterator()));
-    }
     // drivers/dma-buf/dma-buf.c dma_buf_debug_show(): a line that begins with its size for each.
     static size_t dma_bufs_there_are()
     {
@@ -76,16 +70,6 @@ private:
         for (std::string line; std::getline(in, line);)
             count += !line.empty() && line.front() >= '0' && line.front() <= '9';
         return count;
-    }
-    static uint64_t number_after(const char *file, const std::string &key)
-    {
-        std::ifstream in(file);
-        uint64_t value = 0;
-        for (std::string word; in >> word;)
-            if (word == key && in >> value)
-                return value;
-        ADD_FAILURE() << file << " has no " << key;
-        return 0;
     }
     // habanalabs_ioctl.c dram_usage_info(), by the control node, which anybody may have open beside the user.
     static uint64_t free_hbm()

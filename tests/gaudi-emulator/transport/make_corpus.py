@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""make_corpus.py DIRECTORY: writes the fuzzers' seeds, streams of vfio-user messages (QEMU: docs/interop/vfio-user.rst). make_corpus.py --check DIRECTORY: compares them instead."""
+"""make_corpus.py [--check] DIRECTORY: the fuzzers' seeds, streams of vfio-user messages (QEMU: docs/interop/vfio-user.rst)."""
 
 import pathlib
 import struct
 import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / 'fuzz'))
+import corpusfiles
 
 VERSION, DMA_MAP, DMA_UNMAP, GET_INFO, REGION_INFO, IRQ_INFO, SET_IRQS, READ, WRITE, DMA_READ, DMA_WRITE, RESET, WRITE_MULTI, FEATURE = 1, 2, 3, 4, 5, 7, 8, 9, 10, 11, 12, 13, 15, 16
 REPLY, NO_REPLY, ERROR = 0x1, 0x10, 0x20                # header flags; a request has none
@@ -81,17 +84,5 @@ SEEDS = {
 }
 
 
-def main(check, directory):
-    directory = pathlib.Path(directory)
-    if not check:
-        for name, stream in SEEDS.items():
-            (directory / f'{name}.bin').write_bytes(stream)
-        return 0
-    found = {path.stem: path.read_bytes() for path in directory.glob('*.bin')}
-    different = sorted(name for name in found.keys() | SEEDS.keys() if found.get(name) != SEEDS.get(name))
-    print('\n'.join(f'{name}.bin is not what this script makes' for name in different))
-    return 1 if different else 0
-
-
 if __name__ == '__main__':
-    sys.exit(main(sys.argv[1] == '--check', sys.argv[-1]))
+    sys.exit(corpusfiles.main({f'{name}.bin': stream for name, stream in SEEDS.items()}))
