@@ -14,7 +14,9 @@ take_variant() {
     shift
   done
   HL_REST=("$@")
-  if [ "$HL_VARIANT" = default ]; then HL_BUILD=$HL_TOP/build; else HL_BUILD=$HL_TOP/build-$HL_VARIANT; fi
+  HL_BUILD=$HL_TOP/build
+  [ "$HL_SUITE" = trixie ] || HL_BUILD=$HL_BUILD-$HL_SUITE
+  [ "$HL_VARIANT" = default ] || HL_BUILD=$HL_BUILD-$HL_VARIANT
 }
 
 meson_options() {
@@ -126,7 +128,7 @@ dev_test() {
   case " ${HL_REST[*]} " in *' --list '* | *' --help '* | *' -h '*) build quiet ;; *) build ;; esac
   cd "$HL_TOP"
   sanitizer_environment
-  exec python3 "$HL_TOP/tests/runner/run.py" --build "$HL_BUILD" --variant "$HL_VARIANT" "${HL_REST[@]}"
+  exec python3 "$HL_TOP/tests/runner/run.py" --build "$HL_BUILD" --variant "$HL_VARIANT" --debian "$HL_SUITE" "${HL_REST[@]}"
 }
 
 dev_run() {

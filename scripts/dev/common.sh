@@ -2,7 +2,8 @@
 # Messages, paths and privileges. Sourced by ../../dev, which sets HL_TOP.
 # shellcheck shell=bash
 
-HL_SUITE=trixie                       # Debian 13: GStreamer 1.26, GCC 14
+# Which Debian the root is made of: `trixie`, Debian 13 with GStreamer 1.26 and GCC 14, or `sid`, with GStreamer 1.28 and GCC 16. enter.sh hands it on.
+HL_SUITE=${HL_SUITE:-trixie}
 HL_CACHE=${HL_CACHE:-${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/gst-habana}
 
 # Everything this script says goes to stderr: the stdout of `./dev run -- CMD` is CMD's alone.
@@ -16,6 +17,23 @@ die() {
   local remedy
   for remedy in "$@"; do printf '[dev]   what to do: %s\n' "$remedy" >&2; done
   exit 1
+}
+
+# choose_suite NAME: --suite. A root that we stand in already is not exchanged.
+choose_suite() {
+  case $1 in
+    trixie | sid) ;;
+    *) die "there is no suite '$1'" "./dev --suite sid COMMAND, or trixie, which is what it does without --suite" ;;
+  esac
+  [[ ${HL_DEV_INSIDE:-host-} == host-* ]] || [ "$1" = "$HL_SUITE" ] || die "this is the $(suite_title) root, and '--suite $1' wants the $(HL_SUITE=$1 suite_title) one" "leave it first (exit)"
+  HL_SUITE=$1
+}
+
+suite_title() {
+  case $HL_SUITE in
+    trixie) echo 'Debian 13' ;;
+    *) echo "Debian $HL_SUITE" ;;
+  esac
 }
 
 have() { command -v "$1" >/dev/null 2>&1; }

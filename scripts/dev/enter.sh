@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Re-entering this script in the Debian 13 root. Sourced by ../../dev.
+# Re-entering this script in the root. Sourced by ../../dev.
 #
 # Inside, the system directories are the root's (read-only), everything else (the checkout, the cache, /home, /tmp, /dev, /proc, /sys) is the host's, at the
 # same path, with the same user. As root: a mount namespace and chroot. As a user: bubblewrap; where the kernel denies user namespaces, sudo makes the mount
@@ -14,7 +14,7 @@ HL_UNSET=(LD_LIBRARY_PATH LD_PRELOAD PYTHONPATH PYTHONHOME PKG_CONFIG_PATH PKG_C
 HL_HOST_FILES=(/etc/passwd /etc/group /etc/hosts /etc/resolv.conf /etc/localtime /etc/machine-id)
 
 enter_root() {
-  local command=(/usr/bin/env --default-signal=INT,QUIT "HL_DEV_INSIDE=root-${HL_ROOT##*/root-}" "HL_CWD=$PWD" "HL_CACHE=$HL_CACHE" LC_ALL=C.UTF-8
+  local command=(/usr/bin/env --default-signal=INT,QUIT "HL_DEV_INSIDE=root-${HL_ROOT##*/root-}" "HL_CWD=$PWD" "HL_CACHE=$HL_CACHE" "HL_SUITE=$HL_SUITE" LC_ALL=C.UTF-8
     PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin SHELL=/bin/bash "$HL_TOP/dev" "${HL_ARGS[@]}")
   local name
   for name in "${HL_UNSET[@]}"; do unset "$name"; done

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# Choosing where to build, and making the Debian 13 root. Sourced by ../../dev.
+# Choosing where to build, and making a Debian root. Sourced by ../../dev.
 # shellcheck shell=bash
 
 HL_ROOT_RECIPE=1                      # raise it when make_root changes what a root contains
@@ -15,7 +15,8 @@ prepare_machine() {
   local sections mode=${HL_DEV_MODE:-auto}
   read -ra sections <<<"$(sections_for "$1")"
   make_cache
-  if [ "$1" = vm ]; then mode=root; fi            # the machine's file system is the root's, whatever the host offers
+  [ "$mode-$HL_SUITE" != native-sid ] || die "HL_DEV_MODE=native, and --suite sid is a root" "unset HL_DEV_MODE"
+  if wants_root "$1"; then mode=root; fi
   case $mode in
     native)
       host_suffices "${sections[@]}" ||
@@ -37,6 +38,9 @@ prepare_machine() {
   enter_root
 }
 
+# wants_root COMMAND: whatever the host offers. The virtual machine's file system is the root's.
+wants_root() { [ "$1" = vm ] || [ "$HL_SUITE" != trixie ]; }
+
 # root_key SECTION...: what a root is made of, as 12 hex digits.
 root_key() {
   { echo "$HL_SUITE $HL_ROOT_RECIPE $(uname -m)"; packages "$@" | sort; } | sha256sum | cut -c 1-12
@@ -51,7 +55,7 @@ make_root() {
     flock "$lock"
   fi
   if [ ! -d "$HL_ROOT" ]; then
-    have apt-get || die "this host has neither GStreamer >= 1.26 with GCC >= 14 nor apt to make a Debian 13 root with" \
+    have apt-get || die "this host has neither GStreamer >= 1.26 with GCC >= 14 nor apt to make a $(suite_title) root with" \
       "use a Debian or Ubuntu machine, or a container with Debian 13"
     is_root || need_sudo
     check_mounts
@@ -96,7 +100,7 @@ check_disk() {
   local free
   free=$(df -Pm "$HL_CACHE" | awk 'NR == 2 { print $4 }')
   [ "$free" -ge "$HL_ROOT_NEEDS_MB" ] ||
-    die "$HL_CACHE has $free MB free, the Debian 13 root needs $HL_ROOT_NEEDS_MB MB while it is made" \
+    die "$HL_CACHE has $free MB free, the $(suite_title) root needs $HL_ROOT_NEEDS_MB MB while it is made" \
       "free some space (./dev clean removes old roots), or set XDG_CACHE_HOME to a directory on a larger disk"
 }
 
@@ -129,15 +133,17 @@ build_root() {
     printf '[dev]   %s\n' "${sources[@]}" >&2
     arguments+=("${sources[@]}")
   fi
-  say "making a Debian 13 root, once: about 600 MB to download, 2 to 5 minutes"
+  say "making a $(suite_title) root, once: about 600 MB to download, 2 to 5 minutes"
   run_with_progress exec_as_root "$log" root_progress sh -c "$HL_CONTAIN" "$HL_CACHE" env -u TMPDIR LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin mmdebstrap "${arguments[@]}" ||
-    { tail -n 12 "$log" >&2; remove_root "$HL_ROOT.new"; explain_apt_failure "$log" "the Debian 13 root could not be made"; }
+    { tail -n 12 "$log" >&2; remove_root "$HL_ROOT.new"; explain_apt_failure "$log" "the $(suite_title) root could not be made"; }
   rm -f "$HL_CACHE/root.maker.pid"
 }
 
 # mmdebstrap, told to stop, first finishes what it is at, and leaves its mounts if killed. So it runs in namespaces of its own: killing the process named in
-# root.maker.pid ends all of it and every mount, and root.maker.lock is held until then.
-HL_CONTAIN='echo $$ >"$0/root.maker.pid"
+# root.maker.pid ends all of it and every mount, and root.maker.lock is held until then. Descriptors that a caller left open are closed: mmdebstrap has /bin/sh
+# write to one that it opens, and dash knows no number above 9.
+HL_CONTAIN='exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
+  echo $$ >"$0/root.maker.pid"
   exec unshare --mount --propagation private --pid --fork --kill-child --mount-proc flock --no-fork "$0/root.maker.lock" "$@"'
 
 stop_maker() {
@@ -170,7 +176,8 @@ dev_clean() {
   case ${1:-} in --all) all=1 ;; '') ;; *) die "clean does not know '$1'" "./dev clean [--all]" ;; esac
   make_cache
   local dir keep
-  keep=" root-$(root_key base) root-$(root_key base train) $(vm_kit_name "root-$(root_key base)") "
+  HL_SUITE=trixie
+  keep=" root-$(root_key base) root-$(root_key base train) root-$(HL_SUITE=sid root_key base) $(vm_kit_name "root-$(root_key base)") "
   for dir in "$HL_CACHE"/root-* "$HL_CACHE"/vm-*; do
     [ -d "$dir" ] || continue
     case $keep in *" ${dir##*/} "*) [ -n "$all" ] || continue ;; esac
@@ -178,7 +185,7 @@ dev_clean() {
     remove_root "$dir"
   done
   rm -f "$HL_CACHE"/root-*.log "$HL_CACHE"/vm-*.log
-  for dir in "$HL_TOP"/build "$HL_TOP"/build-asan "$HL_TOP"/build-tsan "$HL_TOP"/build-release "$HL_TOP"/build-vm; do
+  for dir in "$HL_TOP"/build "$HL_TOP"/build-{asan,tsan,release,vm} "$HL_TOP"/build-sid{,-asan,-tsan,-release}; do
     [ -f "$dir/.dev-stamp" ] || continue
     say "removing $dir"
     rm -rf -- "$dir"

@@ -145,7 +145,7 @@ portable_options() {
   printf '%s\n' "$kept"
 }
 
-# root_sources DIR: the apt lines of the Debian 13 root. No output means: nothing usable on this host, mmdebstrap's own default is all that is left.
+# root_sources DIR: the apt lines of the root. sid is one suite: it gets its updates and its security fixes as they come. No output means: nothing usable on this host, mmdebstrap's own default is all that is left.
 root_sources() {
   local mirror options security security_options
   if [ -n "${HL_DEBIAN_MIRROR:-}" ]; then
@@ -154,6 +154,7 @@ root_sources() {
     IFS=$HL_TAB read -r mirror options < <(debian_mirror "$1") || return 0
   fi
   printf 'deb %s%s %s main\n' "${options:+[$options] }" "$mirror" "$HL_SUITE"
+  [ "$HL_SUITE" != sid ] || return 0
   printf 'deb %s%s %s-updates main\n' "${options:+[$options] }" "$mirror" "$HL_SUITE"
   if [ -n "${HL_DEBIAN_SECURITY_MIRROR:-}" ]; then
     printf 'deb %s %s-security main\n' "${HL_DEBIAN_SECURITY_MIRROR%/}" "$HL_SUITE"

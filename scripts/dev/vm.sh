@@ -65,6 +65,11 @@ build_guest_modules() {
   ) 9>"$output/.lock"
 }
 
+# Said before a root is made.
+check_vm_suite() {
+  [ "$HL_SUITE" = trixie ] || die "the virtual machine is made of the Debian 13 root, with the kernel and QEMU of its backports" "./dev vm ..., without --suite"
+}
+
 # dev_vm [--release] ...: the rest is for tests/vm/vm.py. --prepare only sets up and builds; --suite TEST... is how `./dev test vm` comes here.
 dev_vm() {
   case ${1:-} in --release | --asan | --tsan) take_variant "$1"; shift ;; *) take_variant ;; esac

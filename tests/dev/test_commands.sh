@@ -45,7 +45,7 @@ meson.add_devenv({'MINI': 'from meson.build'})
 MESON
 
 dev() {   # dev ARGS...: in the project, as if inside a root; sets output (stdout and stderr) and code
-  output=$(cd "$work" && env -u HL_CWD -u CC -u CXX -u HL_SANITIZER_PRELOAD HL_DEV_INSIDE="${place:-here}" HL_CACHE="$work/cache" "$project/dev" "$@" 2>&1 </dev/null)
+  output=$(cd "$work" && env -u HL_CWD -u CC -u CXX -u HL_SANITIZER_PRELOAD HL_SUITE="${suite:-trixie}" HL_DEV_INSIDE="${place:-here}" HL_CACHE="$work/cache" "$project/dev" "$@" 2>&1 </dev/null)
   code=$?
 }
 
@@ -75,12 +75,12 @@ result 'an unknown suite is refused, and the others named' both says 'there is n
 dev test --list
 result 'the suites are listed' says 'unit: good'
 
-output=$(cd "$work" && env -u HL_CWD HL_DEV_INSIDE=here HL_CACHE="$work/cache" "$project/dev" run -- sh -c 'echo "$MINI in $PWD with $1"' _ 'a  b' 2>/dev/null </dev/null)
+output=$(cd "$work" && env -u HL_CWD HL_SUITE=trixie HL_DEV_INSIDE=here HL_CACHE="$work/cache" "$project/dev" run -- sh -c 'echo "$MINI in $PWD with $1"' _ 'a  b' 2>/dev/null </dev/null)
 result 'run: environment, directory, arguments, and nothing else on stdout' [ "$output" = "from meson.build in $work with a  b" ]
 dev run -- sh -c 'exit 7'
 result 'run: exit status' code_is 7
 mkfifo "$work/pid"
-HL_DEV_INSIDE=here HL_CACHE="$work/cache" "$project/dev" run -- sh -c 'echo $$ >"$0"; exec sleep 60' "$work/pid" >/dev/null 2>&1 </dev/null &
+HL_SUITE=trixie HL_DEV_INSIDE=here HL_CACHE="$work/cache" "$project/dev" run -- sh -c 'echo $$ >"$0"; exec sleep 60' "$work/pid" >/dev/null 2>&1 </dev/null &
 child=$!
 read -r -t 60 running <>"$work/pid"
 output="pid $child, command $running"
@@ -98,6 +98,20 @@ mkdir -p "$project/build-release"
 touch "$project/build-release/precious"
 dev build --release
 result 'a directory that is no build directory is left alone' both says 'is not a build directory' there "$project/build-release/precious"
+
+# Another Debian.
+dev --suite woody build
+result 'an unknown suite of Debian is refused' both says "there is no suite 'woody'" code_is 1
+dev --suite sid vm -- true
+result 'no virtual machine of sid' both says 'made of the Debian 13 root' code_is 1
+dev --suite sid build
+result 'a root is not left for another' both says "this is the Debian 13 root, and '--suite sid' wants the Debian sid one" code_is 1
+suite=sid dev build
+result 'sid has a build directory of its own' both code_is 0 there "$project/build-sid/build.ninja"
+suite=sid dev test unit
+result 'and is tested there' both last_line_is '1 passed, 0 failed, 0 skipped' says "$project/build-sid"
+dev clean
+result 'which clean knows' [ ! -e "$project/build-sid" ]
 
 # Making a root. The functions of the script, with the world replaced.
 root_run() {   # root_run SCRIPT: in a fresh shell with ./dev's functions; sets output and code
@@ -144,6 +158,16 @@ root_run 'check_disk() { unset -f df; }; eval "$(sed -n "/^check_disk()/,/^}/p" 
 result 'too little disk is seen before anything is fetched' both says '12 MB free' code_is 1
 root_run 'remove_root "$HL_TOP"'
 result 'nothing but a root is ever removed' both says 'refusing to remove' there "$project/dev"
+mkdir -p "$work/cache"/root-stale
+root_run 'for HL_SUITE in trixie sid; do mkdir "$HL_CACHE/root-$(root_key base)"; done; dev_clean'
+result 'clean removes roots that are no longer used' both says 'root-stale' code_is 0
+result 'and neither of those in use' [ "$(find "$work/cache" -maxdepth 1 -type d -name 'root-*' | wc -l)" = 2 ]
+root_run 'dev_clean --all'
+result 'which --all removes as well' [ -z "$(find "$work/cache" -maxdepth 1 -type d -name 'root-*')" ]
+root_run 'uname() { echo x86_64; }; HL_SUITE=sid; echo "$(HL_SUITE=trixie root_key base) $(root_key base)"'
+result 'the key of a root depends on its suite' [ "${output% *}" != "${output#* }" ]
+root_run 'HL_SUITE=sid HL_DEV_MODE=native; prepare_machine build'
+result 'native and sid exclude each other' both says 'HL_DEV_MODE=native' code_is 1
 root_run 'eval "$(sed -n "/^need_sudo()/,/^}/p" "$HL_TOP/scripts/dev/common.sh")"; is_root() { false; }; sudo() { false; }; have() { false; }; need_sudo'
 result 'no sudo: the remedy' both says 'run ./dev once as root, or install sudo' code_is 1
 

@@ -158,6 +158,11 @@ expect 'cdrom and tor are passed over; the old name of the security suite' 'deb 
 deb http://old.example/debian trixie-updates main
 deb http://security.example/debian trixie-security main' "$(lines)"
 
+HL_SUITE=sid
+expect 'sid is one suite, without updates and a security archive of its own' 'deb http://old.example/debian sid main' "$(lines)"
+expect 'and lacks none' '' "$(complaint)"
+HL_SUITE=trixie
+
 fresh
 expect 'no sources at all' '' "$(lines)"
 

@@ -21,9 +21,13 @@ SKIPS = TOP / 'tests' / 'skips.txt'
 
 # DESIGN: Debian's GLib is not instrumented, so under ThreadSanitizer only the suites that use no GLib prove anything.
 TSAN_SUITES = ['unit']
-# The guest would need the sanitizer's runtime in every program, and ten times the time on an emulated processor.
-# A sanitizer's heap and threads are not what the endurance suite counts.
-UNSANITIZED_SUITES = ['vm', 'endurance']
+# Suites that are left out, by the variant or by the Debian suite that is tested, and why.
+LEFT_OUT = {
+    variant: {
+        'vm': "the guest would need the sanitizer's runtime in every program, and ten times the time on an emulated processor",
+        'endurance': "a sanitizer's heap and threads are not what it counts",
+    } for variant in ('asan', 'tsan')
+} | {'sid': {'vm': 'the virtual machine is made of the Debian 13 root, with the kernel and QEMU of its backports'}}
 # Too long for every change: these run only when they are named.
 ON_REQUEST_SUITES = ['endurance']
 TIMEOUT_MULTIPLIER = {'default': 1, 'release': 1, 'asan': 5, 'tsan': 10}
@@ -173,17 +177,18 @@ def suites_of(tests):
     return sorted({suite.split(':')[-1] for test in tests for suite in test['suite'] if ':' in suite})
 
 
-def choose_suites(named, known, variant):
+def choose_suites(named, known, variant, debian='trixie'):
     """The suites to run, given those that the user named, and why others are left out."""
     suites = named or [suite for suite in known if suite not in ON_REQUEST_SUITES]
     notes = []
     if variant == 'tsan' and not named:
         suites = [suite for suite in TSAN_SUITES if suite in known]
         notes.append(f'ThreadSanitizer: only {" ".join(suites)}; GLib is not instrumented, so the other suites would prove nothing')
-    left_out = [suite for suite in suites if suite in UNSANITIZED_SUITES]
-    if variant in ('asan', 'tsan') and left_out:
-        suites = [suite for suite in suites if suite not in left_out]
-        notes.append(f'left out under --{variant}: {" ".join(left_out)}')
+    for key in (variant, debian):
+        for suite, reason in LEFT_OUT.get(key, {}).items():
+            if suite in suites:
+                suites = [other for other in suites if other != suite]
+                notes.append(f'left out under {key}: {suite} ({reason})')
     return suites, notes
 
 
@@ -239,6 +244,7 @@ def main():
     parser.add_argument('suites', nargs='*', metavar='SUITE')
     parser.add_argument('--build', type=pathlib.Path, required=True, help=argparse.SUPPRESS)
     parser.add_argument('--variant', choices=sorted(TIMEOUT_MULTIPLIER), default='default', help=argparse.SUPPRESS)
+    parser.add_argument('--debian', choices=['trixie', 'sid'], default='trixie', help=argparse.SUPPRESS)
     parser.add_argument('--list', action='store_true', help='name the suites and their tests')
     parser.add_argument('--jobs', type=int, help='tests at a time (default: one per core)')
     parser.add_argument('--only', metavar='TEST', nargs='+', default=[], help='of the vm suite, only these tests (also: ./dev test vm -- TEST...)')
@@ -256,7 +262,7 @@ def main():
     unknown = [suite for suite in options.suites if suite not in known]
     if unknown:
         sys.exit(f'error: there is no suite {", ".join(unknown)}; there are: {" ".join(known)}')
-    suites, notes = choose_suites(options.suites, known, options.variant)
+    suites, notes = choose_suites(options.suites, known, options.variant, options.debian)
     for note in notes:
         print(note)
     if not suites:

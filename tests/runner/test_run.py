@@ -106,10 +106,20 @@ class Suites(unittest.TestCase):
         self.assertEqual(run.choose_suites(['unit', 'endurance'], self.KNOWN, 'default')[0], ['unit', 'endurance'])
 
     def test_sanitizers(self):
-        self.assertEqual(run.choose_suites([], self.KNOWN, 'asan'), (['elements', 'unit'], ['left out under --asan: vm']))
+        suites, notes = run.choose_suites([], self.KNOWN, 'asan')
+        self.assertEqual(suites, ['elements', 'unit'])
+        self.assertRegex(notes[0], r'^left out under asan: vm \(the guest .*\)$')
         self.assertEqual(run.choose_suites(['endurance'], self.KNOWN, 'asan')[0], [])
         suites, notes = run.choose_suites([], self.KNOWN, 'tsan')
         self.assertEqual((suites, len(notes)), (['unit'], 1))
+
+    def test_sid_has_no_virtual_machine_and_says_why(self):
+        suites, notes = run.choose_suites([], self.KNOWN, 'default', 'sid')
+        self.assertEqual(suites, ['elements', 'unit'])
+        self.assertRegex(notes[0], r'^left out under sid: vm \(.*Debian 13 root.*\)$')
+
+    def test_what_was_not_asked_for_is_not_mentioned(self):
+        self.assertEqual(run.choose_suites(['unit'], self.KNOWN, 'asan', 'sid'), (['unit'], []))
 
 
 class Report(unittest.TestCase):
