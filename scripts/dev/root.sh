@@ -48,23 +48,13 @@ root_key() {
 
 # The root is built in ROOT.new and renamed when complete: a root that exists is whole. One builder at a time; a second one waits and finds it done.
 make_root() {
-  local lock
-  exec {lock}>"$HL_CACHE/root.lock"
-  if ! flock -n "$lock"; then
-    say "another ./dev is making the root: waiting for it"
-    flock "$lock"
-  fi
+  lock_maker
   if [ ! -d "$HL_ROOT" ]; then
     have apt-get || die "this host has neither GStreamer >= 1.26 with GCC >= 14 nor apt to make a $(suite_title) root with" \
       "use a Debian or Ubuntu machine, or a container with Debian 13"
-    is_root || need_sudo
-    check_mounts
-    # A killed ./dev may leave mmdebstrap at work, which holds this lock.
-    as_root flock --nonblock "$HL_CACHE/root.maker.lock" true ||
-      { say "an abandoned set-up is still running: waiting for its end"; as_root flock "$HL_CACHE/root.maker.lock" true; }
-    rm -f "$HL_CACHE/root.maker.pid"
+    prepare_maker
     remove_root "$HL_ROOT.new"        # left by an interrupted run
-    check_disk
+    check_disk "$HL_ROOT_NEEDS_MB" "the $(suite_title) root"
     local sources=()
     mapfile -t sources < <(root_sources /etc/apt)
     install_root_tools "${sources[@]}"
@@ -73,7 +63,27 @@ make_root() {
     say "the root is ready: $HL_ROOT"
     mention_old_roots
   fi
-  exec {lock}>&-
+  unlock_maker
+}
+
+# lock_maker, unlock_maker: between them, no other ./dev makes anything with mmdebstrap.
+lock_maker() {
+  exec {HL_MAKER_LOCK}>"$HL_CACHE/root.lock"
+  if ! flock -n "$HL_MAKER_LOCK"; then
+    say "another ./dev is making the root: waiting for it"
+    flock "$HL_MAKER_LOCK"
+  fi
+}
+
+unlock_maker() { exec {HL_MAKER_LOCK}>&-; }
+
+# Before mmdebstrap: it may do its work, and no other is at work. A killed ./dev may leave one, which holds root.maker.lock.
+prepare_maker() {
+  is_root || need_sudo
+  check_mounts
+  as_root flock --nonblock "$HL_CACHE/root.maker.lock" true ||
+    { say "an abandoned set-up is still running: waiting for its end"; as_root flock "$HL_CACHE/root.maker.lock" true; }
+  rm -f "$HL_CACHE/root.maker.pid"
 }
 
 mention_old_roots() {
@@ -96,11 +106,12 @@ die_no_mounts() {
     "or use a Debian 13 container: there nothing needs to be mounted"
 }
 
+# check_disk MB WHAT
 check_disk() {
   local free
   free=$(df -Pm "$HL_CACHE" | awk 'NR == 2 { print $4 }')
-  [ "$free" -ge "$HL_ROOT_NEEDS_MB" ] ||
-    die "$HL_CACHE has $free MB free, the $(suite_title) root needs $HL_ROOT_NEEDS_MB MB while it is made" \
+  [ "$free" -ge "$1" ] ||
+    die "$HL_CACHE has $free MB free, $2 needs $1 MB while it is made" \
       "free some space (./dev clean removes old roots), or set XDG_CACHE_HOME to a directory on a larger disk"
 }
 
@@ -134,15 +145,14 @@ build_root() {
     arguments+=("${sources[@]}")
   fi
   say "making a $(suite_title) root, once: about 600 MB to download, 2 to 5 minutes"
-  run_with_progress exec_as_root "$log" root_progress sh -c "$HL_CONTAIN" "$HL_CACHE" env -u TMPDIR LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin mmdebstrap "${arguments[@]}" ||
+  run_with_progress exec_as_root "$log" root_progress bash -c "$HL_CONTAIN" "$HL_CACHE" env -u TMPDIR LC_ALL=C PATH=/usr/sbin:/usr/bin:/sbin:/bin mmdebstrap "${arguments[@]}" ||
     { tail -n 12 "$log" >&2; remove_root "$HL_ROOT.new"; explain_apt_failure "$log" "the $(suite_title) root could not be made"; }
   rm -f "$HL_CACHE/root.maker.pid"
 }
 
 # mmdebstrap, told to stop, first finishes what it is at, and leaves its mounts if killed. So it runs in namespaces of its own: killing the process named in
-# root.maker.pid ends all of it and every mount, and root.maker.lock is held until then. Descriptors that a caller left open are closed: mmdebstrap has /bin/sh
-# write to one that it opens, and dash knows no number above 9.
-HL_CONTAIN='exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
+# root.maker.pid ends all of it and every mount, and root.maker.lock is held until then. It hands descriptors to dash by number, and dash knows none above 9: those of ours are closed.
+HL_CONTAIN='for fd in /proc/self/fd/*; do [ "${fd##*/}" -le 2 ] || eval "exec ${fd##*/}>&-"; done
   echo $$ >"$0/root.maker.pid"
   exec unshare --mount --propagation private --pid --fork --kill-child --mount-proc flock --no-fork "$0/root.maker.lock" "$@"'
 
@@ -184,7 +194,12 @@ dev_clean() {
     say "removing $dir"
     remove_root "$dir"
   done
-  rm -f "$HL_CACHE"/root-*.log "$HL_CACHE"/vm-*.log
+  for dir in "$HL_CACHE"/runtime-*.tar; do
+    [ -f "$dir" ] && { [ -n "$all" ] || [ "$dir" != "$HL_CACHE/runtime-$(runtime_key).tar" ]; } || continue
+    say "removing $dir"
+    rm -f -- "$dir"
+  done
+  rm -f "$HL_CACHE"/root-*.log "$HL_CACHE"/vm-*.log "$HL_CACHE"/runtime-*.log
   for dir in "$HL_TOP"/build "$HL_TOP"/build-{asan,tsan,release,vm} "$HL_TOP"/build-sid{,-asan,-tsan,-release}; do
     [ -f "$dir/.dev-stamp" ] || continue
     say "removing $dir"

@@ -41,6 +41,7 @@ sh = find_program('sh')
 test('good', sh, args: ['-c', 'echo fine'], suite: 'unit')
 test('shy', sh, args: ['-c', 'echo no camera here; exit 77'], suite: 'hardware')
 test('bad', sh, args: ['-c', 'exit 3'], suite: 'broken')
+test('heavy', sh, args: ['-c', 'echo heavy'], suite: 'image')
 meson.add_devenv({'MINI': 'from meson.build'})
 MESON
 
@@ -71,7 +72,11 @@ result 'a listed skip passes' both last_line_is '1 passed, 0 failed, 1 skipped' 
 dev test hardware
 result 'skips alone are no success' both says 'nothing was tested' code_is 1
 dev test soup
-result 'an unknown suite is refused, and the others named' both says 'there is no suite soup; there are: broken hardware unit' code_is 1
+result 'an unknown suite is refused, and the others named' both says 'there is no suite soup; there are: broken hardware image unit' code_is 1
+dev test
+result 'a suite on request is not run with the others' both last_line_is '1 passed, 1 failed, 1 skipped' code_is 1
+dev test image
+result 'but when it is named' both last_line_is '1 passed, 0 failed, 0 skipped' code_is 0
 dev test --list
 result 'the suites are listed' says 'unit: good'
 
@@ -117,7 +122,7 @@ result 'which clean knows' [ ! -e "$project/build-sid" ]
 root_run() {   # root_run SCRIPT: in a fresh shell with ./dev's functions; sets output and code
   output=$(HL_TOP=$project HL_CACHE=$work/cache bash -c '
     set -euo pipefail
-    for part in common sources packages root enter build vm; do . "$HL_TOP/scripts/dev/$part.sh"; done
+    for part in common sources packages root enter build vm image; do . "$HL_TOP/scripts/dev/$part.sh"; done
     HL_ROOT=$HL_CACHE/root-test HL_ARGS=(build)
     have() { :; }
     need_sudo() { :; }
@@ -170,6 +175,30 @@ root_run 'HL_SUITE=sid HL_DEV_MODE=native; prepare_machine build'
 result 'native and sid exclude each other' both says 'HL_DEV_MODE=native' code_is 1
 root_run 'eval "$(sed -n "/^need_sudo()/,/^}/p" "$HL_TOP/scripts/dev/common.sh")"; is_root() { false; }; sudo() { false; }; have() { false; }; need_sudo'
 result 'no sudo: the remedy' both says 'run ./dev once as root, or install sudo' code_is 1
+
+# The image: the system in it is made like a root, into one file.
+HL_RUNTIME_RUN='HL_RUNTIME=$HL_CACHE/runtime-test.tar SOURCE_DATE_EPOCH=1700000000
+  fake_mmdebstrap() { local argument; for argument in "$@"; do case $argument in *.tar.new) echo "$*" >"$argument" ;; esac; done; }'
+no_runtime() { [ -z "$(find "$work/cache" -maxdepth 1 -name 'runtime*' ! -name '*.log')" ]; }
+root_run "$HL_RUNTIME_RUN"'
+  fake_mmdebstrap() { touch "$HL_RUNTIME.new"; echo "E: Failed to fetch http://mirror.example/debian  Could not resolve host"; return 1; }; make_runtime'
+result 'image: archive unreachable: the remedy' both says 'HL_DEBIAN_MIRROR' code_is 1
+result 'image: nothing half-made is left' no_runtime
+root_run "$HL_RUNTIME_RUN"'
+  have() { [ "$1" != apt-get ]; }; make_runtime'
+result 'image: a host without apt: the remedy' both says 'what it makes runs anywhere' code_is 1
+root_run "$HL_RUNTIME_RUN"'
+  mkdir -p "$HL_CACHE/runtime.work/half"; touch "$HL_RUNTIME.new"; make_runtime; cat "$HL_RUNTIME"'
+result 'image: the system is made' both says 'SOURCE_DATE_EPOCH=1700000000' says 'gstreamer1.0-plugins-bad'
+result 'image: what an interrupted run left is swept away' [ ! -e "$work/cache/runtime.work" ]
+root_run "$HL_RUNTIME_RUN"'
+  touch "$HL_RUNTIME"; fake_mmdebstrap() { echo again; return 1; }; make_runtime'
+result 'image: once' code_is 0
+rm -f "$work"/cache/runtime*
+dev image
+result 'image: refused inside the root' both says 'from outside' code_is 1
+dev image --fresh please
+result 'image: an unknown option is refused' both says "image does not know 'please'" code_is 1
 
 # Setting the virtual machine up, with a maker that does as it is told.
 cp -r "$top/tests/vm" "$project/tests/"
