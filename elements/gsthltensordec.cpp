@@ -202,9 +202,8 @@ hl::Status configure_decoder(GstHlTensorDec *self, const DecoderKey &key, size_t
     state.writer.set_labels(state.labels);
     state.key = key;
     state.decoder = std::move(*decoder);
-    GST_DEBUG_OBJECT(self, "decoding %s of %s: %u classes, %zu labels",
-                     std::string(hl::decoder_name(key.kind)).c_str(), key.tensors[0].shape.text().c_str(), classes,
-                     state.labels.size());
+    GST_DEBUG_OBJECT(self, "decoding %s of %s: %u classes, %zu labels", std::string(hl::decoder_name(key.kind)).c_str(),
+                     key.tensors[0].shape.text().c_str(), classes, state.labels.size());
     return {};
 }
 
@@ -233,11 +232,11 @@ hl::Status check_data(const GstBufferMap &map, size_t bytes, const hl::TensorKey
 {
     if (map && map.size() >= bytes && reinterpret_cast<uintptr_t>(map.data()) % hl::dtype_size(key.type) == 0)
         return {};
-    return hl::fail(hl::ErrorCode::TensorShape, "read tensor",
-                    map ? std::format("expected {} aligned bytes for a tensor of {}, got {}", bytes, key.shape.text(),
-                                      map.size())
-                        : std::string("the tensor's data cannot be mapped"),
-                    "report this to the author of the element that made the tensor");
+    return hl::fail(
+        hl::ErrorCode::TensorShape, "read tensor",
+        map ? std::format("expected {} aligned bytes for a tensor of {}, got {}", bytes, key.shape.text(), map.size())
+            : std::string("the tensor's data cannot be mapped"),
+        "report this to the author of the element that made the tensor");
 }
 
 hl::Status decode(GstHlTensorDec *self, GstBuffer *buffer, const GstHlTensorGroup &group)
@@ -306,10 +305,10 @@ GstStructurePtr stats_of(GstHlTensorDec *self)
     }
     const std::string decoder(counts.decoder ? hl::decoder_name(*counts.decoder) : "none");
     return GstStructurePtr(gst_structure_new(
-        "hltensordec-stats", "decoder", G_TYPE_STRING, decoder.c_str(), "frames", G_TYPE_UINT64,
-        guint64{counts.frames}, "decoded", G_TYPE_UINT64, guint64{counts.decoded}, "detections", G_TYPE_UINT64,
-        guint64{counts.detections}, "classifications", G_TYPE_UINT64, guint64{counts.classifications}, "masks",
-        G_TYPE_UINT64, guint64{counts.masks}, "dropped-nonfinite", G_TYPE_UINT64, guint64{counts.dropped_nonfinite},
+        "hltensordec-stats", "decoder", G_TYPE_STRING, decoder.c_str(), "frames", G_TYPE_UINT64, guint64{counts.frames},
+        "decoded", G_TYPE_UINT64, guint64{counts.decoded}, "detections", G_TYPE_UINT64, guint64{counts.detections},
+        "classifications", G_TYPE_UINT64, guint64{counts.classifications}, "masks", G_TYPE_UINT64,
+        guint64{counts.masks}, "dropped-nonfinite", G_TYPE_UINT64, guint64{counts.dropped_nonfinite},
         "dropped-candidates", G_TYPE_UINT64, guint64{counts.dropped_candidates}, nullptr));
 }
 

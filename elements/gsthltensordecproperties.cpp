@@ -134,12 +134,12 @@ void gst_hl_tensor_dec_install_properties(GObjectClass *klass)
         gst_type_mark_as_plugin_api(type, static_cast<GstPluginAPIFlags>(0));
     install_choices(klass);
     install_limits(klass);
-    install(klass, gst_hl_tensor_dec_stats_property,
-            g_param_spec_boxed("stats", "Statistics",
-                               "Counts since READY: frames, decoded (frames with tensors), detections, classifications, "
-                               "masks, dropped-nonfinite and dropped-candidates; and decoder, the one in use",
-                               GST_TYPE_STRUCTURE,
-                               static_cast<GParamFlags>(G_PARAM_READABLE | G_PARAM_STATIC_STRINGS)));
+    install(
+        klass, gst_hl_tensor_dec_stats_property,
+        g_param_spec_boxed("stats", "Statistics",
+                           "Counts since READY: frames, decoded (frames with tensors), detections, classifications, "
+                           "masks, dropped-nonfinite and dropped-candidates; and decoder, the one in use",
+                           GST_TYPE_STRUCTURE, static_cast<GParamFlags>(G_PARAM_READABLE | G_PARAM_STATIC_STRINGS)));
 }
 
 bool gst_hl_tensor_dec_settings_set(GstHlTensorDecSettings &settings, guint id, const GValue *value)

@@ -44,7 +44,8 @@ private:
     };
 
     [[nodiscard]] std::unexpected<hl::Error> refuse(GstBuffer *buffer) const;
-    [[nodiscard]] static bool matches(const Wanted &wanted, const GstTensorMeta &meta, GstHlTensorGroup &group) noexcept;
+    [[nodiscard]] static bool matches(const Wanted &wanted, const GstTensorMeta &meta,
+                                      GstHlTensorGroup &group) noexcept;
 
     std::vector<Wanted> wanted_;
 };

@@ -9,8 +9,8 @@
 
 namespace hl {
 
-// Decodes the output of a classifier: a value per class, of which the top_k best that are wanted and reach the threshold
-// are reported. A value that is not finite is dropped and counted, and takes no part in the softmax.
+// Decodes the output of a classifier: a value per class, of which the top_k best that are wanted and reach the
+// threshold are reported. A value that is not finite is dropped and counted, and takes no part in the softmax.
 class ClassifierDecoder final : public TensorDecoder {
 public:
     // For C or 1 x C, float32, or uint8 with 255 meaning 1. `softmax`: the values become probabilities by the softmax

@@ -13,9 +13,9 @@ struct DecodeOptions {
     float score_threshold = 0.5f; // a candidate is kept where it scores at least this
     float iou_threshold = 0.5f;   // a box is dropped where it overlaps a better one by more than this
     uint32_t max_detections = 100;
-    uint32_t max_candidates = 4096; // that are compared with one another, the best ones
-    uint32_t top_k = 1;             // classes that a classifier reports
-    bool class_aware = true;        // boxes of different classes never suppress each other
+    uint32_t max_candidates = 4096;  // that are compared with one another, the best ones
+    uint32_t top_k = 1;              // classes that a classifier reports
+    bool class_aware = true;         // boxes of different classes never suppress each other
     std::span<const uint8_t> wanted; // by class, 0: not reported; empty: every class is
 
     [[nodiscard]] bool wants(uint32_t class_index) const noexcept

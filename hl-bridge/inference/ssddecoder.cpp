@@ -86,8 +86,9 @@ Decoded SsdDecoder::run(std::span<const std::span<const std::byte>> tensors, con
         if (label < 0 || label >= static_cast<double>(max_decoder_classes))
             continue;
         Detection found{.score = scores[i], .class_index = static_cast<uint32_t>(label)};
-        if (options.wants(found.class_index) && place_box(double{box[1]} * width, double{box[0]} * height,
-                                                          double{box[3]} * width, double{box[2]} * height, frame, found))
+        if (options.wants(found.class_index) &&
+            place_box(double{box[1]} * width, double{box[0]} * height, double{box[3]} * width, double{box[2]} * height,
+                      frame, found))
             suppression_.add(found, i);
     }
     out.objects = suppression_.best(options);

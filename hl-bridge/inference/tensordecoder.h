@@ -89,13 +89,14 @@ inline constexpr size_t max_decoder_tensors = 4;
 struct DecoderIds {
     DecoderKind kind;
     std::array<std::string_view, max_decoder_tensors> ids; // empty: no more
-    bool probabilities = false;                             // of a classifier: its values are probabilities already
+    bool probabilities = false;                            // of a classifier: its values are probabilities already
 
     [[nodiscard]] size_t count() const noexcept;
 };
 
-// Every set of ids that is known: those of GStreamer 1.28's decoders (ssdtensordec, yolov8tensordec, yolosegv8tensordec,
-// classifiertensordecoder) and of 1.26's ssdobjectdetector, and "yolo-v5-out", for which GStreamer has none.
+// Every set of ids that is known: those of GStreamer 1.28's decoders (ssdtensordec, yolov8tensordec,
+// yolosegv8tensordec, classifiertensordecoder) and of 1.26's ssdobjectdetector, and "yolo-v5-out", for which GStreamer
+// has none.
 [[nodiscard]] std::span<const DecoderIds> registered_decoders() noexcept;
 
 // "yolov8", "yolov5", "ssd", "classifier", "yolov8-seg". Static storage.

@@ -21,9 +21,8 @@ std::unexpected<Error> refuse(const TensorKey &key, size_t labels, uint32_t extr
 {
     const auto more = extra == 0 ? std::string() : std::format("+{}", extra);
     if (labels == 0)
-        return refuse_tensor("YOLOv8",
-                             std::format("1x(4+C{0})xN float32 with C classes and N > 4+C{0} boxes", more), key,
-                             std::move(remedy));
+        return refuse_tensor("YOLOv8", std::format("1x(4+C{0})xN float32 with C classes and N > 4+C{0} boxes", more),
+                             key, std::move(remedy));
     return refuse_tensor("YOLOv8",
                          std::format("1x{0}xN or 1xNx{0} float32 (4 box values and {1} labels{2})",
                                      labels + box_channels + extra, labels,
@@ -80,7 +79,8 @@ void YoloV8Decoder::scan(std::span<const float> tensor) noexcept
     }
     for (uint32_t i = 0; i < boxes_; ++i) {
         float best = lowest, finite = 0.f;
-        for (const float score : tensor.subspan(size_t{i} * (box_channels + classes_ + extra_) + box_channels, classes_)) {
+        for (const float score :
+             tensor.subspan(size_t{i} * (box_channels + classes_ + extra_) + box_channels, classes_)) {
             best = score > best ? score : best;
             finite += score * 0.f;
         }

@@ -75,8 +75,8 @@ bool YoloV8SegDecoder::add_mask(const Detection &object, std::span<const float> 
 {
     const PixelBox box = pixel_box(object, frame);
     const FrameTransform &t = frame.transform;
-    divide(box.x, box.width, t.scale_x, t.pad_x, static_cast<double>(width_) / (frame.model_width ? frame.model_width : frame.width),
-           width_, columns_);
+    divide(box.x, box.width, t.scale_x, t.pad_x,
+           static_cast<double>(width_) / (frame.model_width ? frame.model_width : frame.width), width_, columns_);
     divide(box.y, box.height, t.scale_y, t.pad_y,
            static_cast<double>(height_) / (frame.model_height ? frame.model_height : frame.height), height_, rows_);
     const size_t start = cells_.size();

@@ -12,8 +12,8 @@ namespace hl {
 // Decodes the output of YOLOv8 and v11 segmentation heads: the detections of YoloV8Decoder with M mask coefficients
 // behind each box's scores, and M prototype images that cover the model's image. A point belongs to an object where the
 // sum of the prototypes there, each times its coefficient, is above zero (a probability above one half). A mask has as
-// many cells as there are prototype pixels in the box, and each takes the prototype pixel its centre falls on. An object
-// with a coefficient that is not finite, or a sum inside its box, is dropped and counted.
+// many cells as there are prototype pixels in the box, and each takes the prototype pixel its centre falls on. An
+// object with a coefficient that is not finite, or a sum inside its box, is dropped and counted.
 class YoloV8SegDecoder final : public TensorDecoder {
 public:
     // For detections 1 x (4+C+M) x N (or transposed, see YoloV8Decoder) and prototypes 1 x M x H x W, float32.

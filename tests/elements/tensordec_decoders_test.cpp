@@ -33,7 +33,8 @@ std::vector<GstTensor *> v5_tensors(float score = 0.9f)
 const std::vector<std::string> ssd_ids{"ssd-mobilenet-v1-variant-1-out-boxes", "ssd-mobilenet-v1-variant-1-out-scores",
                                        "ssd-mobilenet-v1-variant-1-out-classes", "generic-variant-1-out-count"};
 const std::vector<std::string> old_ssd_ids{"Gst.Model.ObjectDetector.Boxes", "Gst.Model.ObjectDetector.Scores",
-                                           "Gst.Model.ObjectDetector.Classes", "Gst.Model.ObjectDetector.NumDetections"};
+                                           "Gst.Model.ObjectDetector.Classes",
+                                           "Gst.Model.ObjectDetector.NumDetections"};
 
 std::vector<GstTensor *> ssd_tensors(const std::vector<std::string> &ids = ssd_ids, float score = 0.8f)
 {
@@ -111,8 +112,8 @@ Mask mask_of(GstBuffer *buffer, guint i)
     EXPECT_TRUE(gst_analytics_relation_meta_get_direct_related(relations, object.id, GST_ANALYTICS_REL_TYPE_RELATE_TO,
                                                                gst_analytics_segmentation_mtd_get_mtd_type(), nullptr,
                                                                &mask));
-    EXPECT_TRUE(gst_analytics_relation_meta_get_direct_related(
-        relations, mask.id, GST_ANALYTICS_REL_TYPE_RELATE_TO, gst_analytics_od_mtd_get_mtd_type(), nullptr, &back));
+    EXPECT_TRUE(gst_analytics_relation_meta_get_direct_related(relations, mask.id, GST_ANALYTICS_REL_TYPE_RELATE_TO,
+                                                               gst_analytics_od_mtd_get_mtd_type(), nullptr, &back));
     EXPECT_EQ(back.id, object.id);
     const auto picture =
         GstPtr<GstBuffer>::adopt(gst_analytics_segmentation_mtd_get_mask(&mask, &out.x, &out.y, &out.w, &out.h));
@@ -282,8 +283,8 @@ TEST_F(Decoders, IdsOfTheUsersOwn)
     EXPECT_EQ(detections(decode(ssd_tensors({"a", "b", "c", "d"})).get()).size(), 1u);
     TearDown();
     play("decoder=ssd tensor-id=a,b");
-    EXPECT_THAT(refused(ssd_tensors()), AllOf(HasSubstr("HL-MOD-007"), HasSubstr("expected 4 tensor ids"),
-                                              HasSubstr("got 2")));
+    EXPECT_THAT(refused(ssd_tensors()),
+                AllOf(HasSubstr("HL-MOD-007"), HasSubstr("expected 4 tensor ids"), HasSubstr("got 2")));
     TearDown();
     play("tensor-id=a");
     EXPECT_THAT(refused(v8_tensors("a")), HasSubstr("the decoder is not"));
@@ -313,8 +314,7 @@ TEST_F(Decoders, EveryDecoderSaysWhatItExpectedAndWhatCame)
          {"1xMxHxW float32", "8x8x8"}}};
     for (const auto &[tensors, texts] : cases) {
         play();
-        EXPECT_THAT(refused(tensors),
-                    AllOf(HasSubstr("HL-MOD-007"), HasSubstr(texts.first), HasSubstr(texts.second)));
+        EXPECT_THAT(refused(tensors), AllOf(HasSubstr("HL-MOD-007"), HasSubstr(texts.first), HasSubstr(texts.second)));
         TearDown();
     }
     harness_ = nullptr;
@@ -342,8 +342,8 @@ TEST_F(Decoders, AnUnknownClassIsOneError)
     GstBuffer *again = frame();
     attach_tensors(again, v8_tensors());
     EXPECT_EQ(gst_harness_push(harness_, again), GST_FLOW_ERROR);
-    EXPECT_THAT(refused(v8_tensors()), AllOf(HasSubstr("HL-MOD-008"), HasSubstr("\"bicycle\" is no class"),
-                                             HasSubstr("from 0 to 1")));
+    EXPECT_THAT(refused(v8_tensors()),
+                AllOf(HasSubstr("HL-MOD-008"), HasSubstr("\"bicycle\" is no class"), HasSubstr("from 0 to 1")));
 }
 
 TEST_F(Decoders, WhatIsNotFiniteIsDroppedAndCounted)
@@ -357,8 +357,8 @@ TEST_F(Decoders, WhatIsNotFiniteIsDroppedAndCounted)
     EXPECT_EQ(stat("dropped-nonfinite"), 2u);
     EXPECT_THAT(detections(decode(ssd_tensors(ssd_ids, not_a_number)).get()), IsEmpty());
     EXPECT_EQ(stat("dropped-nonfinite"), 3u);
-    const auto found = classes_of(
-        decode(class_tensors("classification-generic-softmaxed-out", {not_a_number, 0.3f, 0.2f})).get());
+    const auto found =
+        classes_of(decode(class_tensors("classification-generic-softmaxed-out", {not_a_number, 0.3f, 0.2f})).get());
     EXPECT_EQ(found, (Classes{{"class-1", 0.3f}}));
     EXPECT_EQ(stat("dropped-nonfinite"), 4u);
     EXPECT_EQ(detections(decode(seg_tensors(not_a_number)).get()).size(), 1u);
@@ -384,8 +384,8 @@ TEST_F(Decoders, StatsCountARun)
 
 TEST_F(Decoders, PropertiesReadBack)
 {
-    dec_ = GstPtr<GstElement>::sink(gst_element_factory_make_full("hltensordec", "classes", "a,b", "max-candidates", 9u,
-                                                                  "top-k", 3u, nullptr));
+    dec_ = GstPtr<GstElement>::sink(
+        gst_element_factory_make_full("hltensordec", "classes", "a,b", "max-candidates", 9u, "top-k", 3u, nullptr));
     gst_util_set_object_arg(G_OBJECT(dec_.get()), "decoder", "yolov8-seg");
     gst_util_set_object_arg(G_OBJECT(dec_.get()), "softmax", "off");
     gchar *classes = nullptr;

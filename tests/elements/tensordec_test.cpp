@@ -247,8 +247,9 @@ TEST_F(TensorDec, AMissingIdListsThoseThatAreThere)
     const std::vector<float> values(6 * 64);
     attach_tensors(in, {tensor(values, {1, 6, 64}, "boxes"), tensor(values, {1, 6, 64}, "scores")});
     EXPECT_EQ(gst_harness_push(harness_, in), GST_FLOW_ERROR);
-    EXPECT_THAT(only_message(GST_MESSAGE_ERROR),
-                AllOf(HasSubstr("yolo-v8-out (yolov8)"), HasSubstr("got the ids: boxes, scores"), HasSubstr("tensor-id")));
+    EXPECT_THAT(
+        only_message(GST_MESSAGE_ERROR),
+        AllOf(HasSubstr("yolo-v8-out (yolov8)"), HasSubstr("got the ids: boxes, scores"), HasSubstr("tensor-id")));
 }
 
 TEST_F(TensorDec, TakesTheTensorNamedByTheProperty)

@@ -53,9 +53,9 @@ TEST(ClassFilter, TakesLabelsAndIndices)
 
 TEST(ClassFilter, NamesWhatItDoesNotKnow)
 {
-    EXPECT_THAT(refused("person,bus", labels, 5),
-                AllOf(HasSubstr("\"bus\" is no class"), HasSubstr("\"person\", \"traffic light\""),
-                      HasSubstr("from 0 to 4")));
+    EXPECT_THAT(
+        refused("person,bus", labels, 5),
+        AllOf(HasSubstr("\"bus\" is no class"), HasSubstr("\"person\", \"traffic light\""), HasSubstr("from 0 to 4")));
     EXPECT_THAT(refused("5", labels, 5), HasSubstr("\"5\""));
     EXPECT_THAT(refused("person,", labels, 5), HasSubstr("\"\" is no class"));
     EXPECT_THAT(refused("-1", labels, 5), HasSubstr("\"-1\""));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "inference/classifierdecoder.h"
 #include "decodertesting.h"
+#include "inference/classifierdecoder.h"
 #include "malloc_count.h"
 
 #include <gmock/gmock.h>

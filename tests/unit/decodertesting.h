@@ -33,10 +33,9 @@ inline testing::Matcher<const Detection &> BoxIs(float x0, float y0, float x1, f
 {
     using testing::Field;
     using testing::FloatNear;
-    return testing::AllOf(Field("x0", &Detection::x0, FloatNear(x0, 1e-3f)),
-                          Field("y0", &Detection::y0, FloatNear(y0, 1e-3f)),
-                          Field("x1", &Detection::x1, FloatNear(x1, 1e-3f)),
-                          Field("y1", &Detection::y1, FloatNear(y1, 1e-3f)));
+    return testing::AllOf(
+        Field("x0", &Detection::x0, FloatNear(x0, 1e-3f)), Field("y0", &Detection::y0, FloatNear(y0, 1e-3f)),
+        Field("x1", &Detection::x1, FloatNear(x1, 1e-3f)), Field("y1", &Detection::y1, FloatNear(y1, 1e-3f)));
 }
 
 } // namespace hl::test

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "inference/ssddecoder.h"
 #include "decodertesting.h"
+#include "inference/ssddecoder.h"
 #include "malloc_count.h"
 
 #include <gmock/gmock.h>
@@ -53,8 +53,11 @@ TEST(SsdConfigure, RefusesWhatDoesNotFitAndSaysWhatWasExpected)
     EXPECT_TRUE(hl::SsdDecoder::configure(boxes, flat, flat, one));
     EXPECT_TRUE(hl::SsdDecoder::configure(boxes, flat, flat, {{}, f32}));
     const auto cause = [](const auto &made) { return made ? std::string("taken") : made.error().cause; };
-    for (const hl::TensorKey &bad : std::vector<hl::TensorKey>{
-             {{1, 4, 100}, f32}, {{100, 4}, f32}, {{2, 100, 4}, f32}, {{1, 0, 4}, f32}, {{1, 100, 4}, hl::DType::UInt32}})
+    for (const hl::TensorKey &bad : std::vector<hl::TensorKey>{{{1, 4, 100}, f32},
+                                                               {{100, 4}, f32},
+                                                               {{2, 100, 4}, f32},
+                                                               {{1, 0, 4}, f32},
+                                                               {{1, 100, 4}, hl::DType::UInt32}})
         EXPECT_THAT(cause(hl::SsdDecoder::configure(bad, flat, flat, one)),
                     AllOf(HasSubstr("1xNx4 float32"), HasSubstr(bad.shape.text())));
     EXPECT_THAT(cause(hl::SsdDecoder::configure(boxes, {{1, 99}, f32}, flat, one)),

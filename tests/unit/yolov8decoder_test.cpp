@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "inference/yolov8decoder.h"
 #include "decodertesting.h"
+#include "inference/yolov8decoder.h"
 #include "malloc_count.h"
 
 #include <gmock/gmock.h>
@@ -205,9 +205,9 @@ TEST(YoloV8Decode, MaxDetectionsKeepsTheBest)
 TEST(YoloV8Decode, IgnoresHostileValues)
 {
     for (const float v : not_finite) {
-        for (const Box &bad : {Box{v, 50, 20, 20, {0.9f, 0.f}}, Box{50, v, 20, 20, {0.9f, 0.f}},
-                               Box{50, 50, v, 20, {0.9f, 0.f}}, Box{50, 50, 20, v, {0.9f, 0.f}},
-                               Box{50, 50, 20, 20, {v, 0.f}}, Box{50, 50, 20, 20, {v, 0.9f}}}) {
+        for (const Box &bad :
+             {Box{v, 50, 20, 20, {0.9f, 0.f}}, Box{50, v, 20, 20, {0.9f, 0.f}}, Box{50, 50, v, 20, {0.9f, 0.f}},
+              Box{50, 50, 20, v, {0.9f, 0.f}}, Box{50, 50, 20, 20, {v, 0.f}}, Box{50, 50, 20, 20, {v, 0.9f}}}) {
             EXPECT_TRUE(decode({bad}).empty());
             EXPECT_EQ(dropped({bad}), 1u);
         }
@@ -303,7 +303,8 @@ TEST(YoloV8Decode, SurvivesAFullTensorWithoutAllocating)
         content[i] =
             i < 4 * boxes ? static_cast<float>(random() % 640) : 0.5f + static_cast<float>(random() % 50) / 100;
     const hl::test::MallocCount count;
-    const auto found = hl::test::decode(d, {640, 640, {}, 0, 0}, {.iou_threshold = 1.f, .max_detections = 300}, content);
+    const auto found =
+        hl::test::decode(d, {640, 640, {}, 0, 0}, {.iou_threshold = 1.f, .max_detections = 300}, content);
     EXPECT_EQ(count.calls(), 0u);
     EXPECT_EQ(found.objects.size(), 300u);
     EXPECT_GT(found.cut, 0u);

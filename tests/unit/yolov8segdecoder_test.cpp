@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "inference/yolov8segdecoder.h"
 #include "decodertesting.h"
+#include "inference/yolov8segdecoder.h"
 #include "malloc_count.h"
 
 #include <gmock/gmock.h>
@@ -95,8 +95,8 @@ TEST(YoloV8SegDecode, MasksGoThroughTheLetterbox)
     ASSERT_TRUE(d);
     // 640x320 in 320x320: the frame is rows 80 to 240 of the image, two prototype rows above it.
     const hl::DecodeFrame wide{640, 320, {0.5, 0.5, 0.0, 80.0}, 320, 320};
-    const auto found = hl::test::decode(*d, wide, {}, detections({{160, 160, 320, 320, 0.9f, 0.f, 0.f, 1.f}}),
-                                        prototypes());
+    const auto found =
+        hl::test::decode(*d, wide, {}, detections({{160, 160, 320, 320, 0.9f, 0.f, 0.f, 1.f}}), prototypes());
     ASSERT_EQ(found.masks.size(), 1u);
     EXPECT_THAT(found.objects[0], BoxIs(0, 0, 640, 320));
     EXPECT_EQ(found.masks[0].width, 8u);
