@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The demo does what its page says, on three seeds. Usage: demo_test.py SOURCE-ROOT
+"""The demo does what its page says, on three seeds and both simulated chips. Usage: demo_test.py SOURCE-ROOT
 
 The counters are held against what the line must do: one upload and one download for every frame, no read-back, and CPU copies at most for the first group of pictures, which libav decodes
 before it takes our pool.
 """
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -15,12 +16,12 @@ from pathlib import Path
 ROOT = Path(sys.argv.pop(1))
 FRAMES = 90
 KEY_FRAME_INTERVAL = 30
-SEEDS = (20261121, 7, 424242)
+RUNS = ((20261121, "gaudi2"), (7, "gaudi"), (424242, "gaudi2"))
 
 
-def demo(seed, out):
+def demo(seed, out, chip):
     done = subprocess.run([ROOT / "examples/demo/run", "--seed", str(seed), "--frames", str(FRAMES), "--json", "--out", out],
-                          capture_output=True, text=True, timeout=240, check=False)
+                          capture_output=True, text=True, timeout=240, check=False, env=os.environ | {"HL_SIM_CHIP": chip})
     if done.returncode != 0:
         raise AssertionError(f"demo --seed {seed} failed:\n{done.stdout}{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
@@ -28,9 +29,9 @@ def demo(seed, out):
 
 class Demo(unittest.TestCase):
     def test_finds_what_is_there_and_counts_what_moves(self):
-        for seed in SEEDS:
-            with self.subTest(seed=seed), tempfile.TemporaryDirectory() as folder:
-                report = demo(seed, Path(folder))
+        for seed, chip in RUNS:
+            with self.subTest(seed=seed, chip=chip), tempfile.TemporaryDirectory() as folder:
+                report = demo(seed, Path(folder), chip)
                 self.assertEqual(report["frames"], FRAMES)
                 self.assertGreaterEqual(report["precision"], 0.9)
                 self.assertGreaterEqual(report["recall"], 0.9)

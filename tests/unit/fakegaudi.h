@@ -115,7 +115,8 @@ public:
     uint64_t packets = 0, submissions = 0, flushes = 0, refused = 0;
     uint64_t last_export_address = 0, last_export_offset = 0;
     uint32_t last_queue = 0;
-    int open_error = 0; // of the next opens
+    int open_error = 0;                  // of the next opens
+    int pin_error = 0, export_error = 0; // of all
     int opens = 0, closes = 0;
     int eventfd = -1;
     uint64_t events = 0;
@@ -204,6 +205,8 @@ public:
         const std::lock_guard lock(g_->mutex);
         if (g_->gone)
             return std::unexpected(EBUSY);
+        if (g_->pin_error)
+            return std::unexpected(g_->pin_error);
         const uint64_t address = g_->next_host;
         g_->next_host += pages.size() + 4096;
         g_->mapped[address] = pages;
@@ -226,7 +229,9 @@ public:
         g_->last_export_address = address;
         g_->last_export_offset = offset;
         EXPECT_EQ(bytes % 4096, 0u);
-        UniqueFd fd(::memfd_create("dmabuf", MFD_CLOEXEC));
+        UniqueFd fd(g_->export_error ? -1 : ::memfd_create("dmabuf", MFD_CLOEXEC));
+        if (!fd)
+            return std::unexpected(g_->export_error ? g_->export_error : errno);
         g_->exports.push_back(*file_id(fd.get()));
         return fd;
     }

@@ -9,7 +9,6 @@
 #include <linux/dma-buf.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,28 +18,6 @@
 
 using hl::ErrorCode;
 using hl::Placement;
-
-namespace {
-
-// No new descriptor can be made while it lives.
-class NoMoreFds {
-public:
-    NoMoreFds()
-    {
-        ::getrlimit(RLIMIT_NOFILE, &before_);
-        const int next = ::fcntl(0, F_DUPFD_CLOEXEC, 0);
-        ::close(next);
-        rlimit none = before_;
-        none.rlim_cur = static_cast<rlim_t>(next);
-        ::setrlimit(RLIMIT_NOFILE, &none);
-    }
-    ~NoMoreFds() { ::setrlimit(RLIMIT_NOFILE, &before_); }
-
-private:
-    rlimit before_{};
-};
-
-} // namespace
 
 TEST(SimExport, ResolvesToTheSameBytes)
 {
@@ -223,7 +200,7 @@ TEST(SimExport, FdLimitIsNamed)
     const auto device = hl::test::open_sim();
     hl::test::Owned hbm(device, 4096, Placement::Device), host(device, 4096, Placement::Host);
     {
-        const NoMoreFds none;
+        const hl::test::NoMoreFds none;
         for (const hl::Memory &memory : {*hbm, *host}) {
             const auto fd = device->export_dmabuf(memory);
             EXPECT_CODE(fd, ErrorCode::FdLimit);

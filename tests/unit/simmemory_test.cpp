@@ -6,7 +6,9 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <string>
 
 using hl::ErrorCode;
 using hl::Placement;
@@ -19,6 +21,50 @@ TEST(SimMemory, IsAGaudi2)
     EXPECT_TRUE(device->info().simulated);
     EXPECT_EQ(device->info().page_size, uint64_t{768} << 20);
     EXPECT_EQ(device->info().memory_size, 127 * (uint64_t{768} << 20));
+}
+
+TEST(SimMemory, IsAGaudiWhereOneIsAskedFor)
+{
+    const hl::test::Setting chip("HL_SIM_CHIP", "gaudi");
+    const auto device = hl::test::open_sim();
+    EXPECT_EQ(device->info().chip, "Gaudi");
+    EXPECT_EQ(device->info().stand_in, "SIM");
+    EXPECT_EQ(device->info().name, "sim");
+    EXPECT_EQ(device->info().page_size, uint64_t{2} << 20);
+    EXPECT_EQ(device->info().memory_size, (uint64_t{32} << 30) - (uint64_t{512} << 20));
+    // All of it in one piece.
+    hl::test::Owned all(device, device->info().memory_size, Placement::Device);
+    EXPECT_EQ(device->usage().device_bytes, device->info().memory_size);
+}
+
+TEST(SimMemory, NamesTheChipsThereAre)
+{
+    for (const char *name : {"goya", "Gaudi2", "gaudi,gaudi2"}) {
+        const hl::test::Setting chip("HL_SIM_CHIP", name);
+        const auto refused = hl::Device::open("sim");
+        ASSERT_CODE(refused, ErrorCode::DeviceConfig);
+        EXPECT_NE(refused.error().cause.find(name), std::string::npos) << refused.error().cause;
+        EXPECT_EQ(refused.error().remedy, "set HL_SIM_CHIP to gaudi2 or gaudi");
+        // Listing the devices is not opening them.
+        EXPECT_TRUE(std::ranges::contains(hl::Device::enumerate(), std::string("sim"), &hl::DeviceInfo::spec));
+    }
+}
+
+TEST(SimMemory, TheBarIsWhatCanBeExported)
+{
+    for (const char *wrong : {"0", "x", "2097153"}) {
+        const hl::test::Setting bar("HL_SIM_BAR_MB", wrong);
+        ASSERT_CODE(hl::Device::open("sim"), ErrorCode::DeviceConfig);
+    }
+    const hl::test::Setting chip("HL_SIM_CHIP", "gaudi"), bar("HL_SIM_BAR_MB", "513"); // 512 are reserved
+    const auto device = hl::test::open_sim();
+    hl::test::Owned memory(device, 2 << 20, Placement::Device), host(device, 4096, Placement::Host);
+    EXPECT_OK(device->export_dmabuf(memory->part(0, 1 << 20)));
+    const auto beyond = device->export_dmabuf(memory->part(4096, 1 << 20));
+    ASSERT_CODE(beyond, ErrorCode::MemoryExport);
+    EXPECT_NE(beyond.error().cause.find("HL_SIM_BAR_MB"), std::string::npos) << beyond.error().cause;
+    // DMA does not go through it.
+    EXPECT_OK(hl::test::copy(device, *host, memory->part((2 << 20) - 4096, 4096), 4096));
 }
 
 TEST(SimMemory, RoundTripsThroughHbm)

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+#include "backends/sim/namelock.h"
 #include "device/device.h"
 #include "simtest.h"
 
@@ -6,6 +7,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -110,6 +112,73 @@ TEST(SimName, IsFreeOnceTheObjectIsGone)
         ASSERT_OK(same);
         EXPECT_EQ(same->get(), device->get());
     }
+}
+
+// A frame that another process still has keeps the name taken: of the driver, the dma-buf has the compute node open
+// (memory.c export_dmabuf()).
+TEST(SimName, IsHeldByAnExportElsewhere)
+{
+    const std::string spec = own_name();
+    auto device = hl::Device::open(spec);
+    ASSERT_OK(device);
+    const auto memory = (*device)->allocate(4096, hl::Placement::Device);
+    auto fd = (*device)->export_dmabuf(*memory);
+    ASSERT_OK(fd);
+    std::array<int, 2> hold{};
+    ASSERT_EQ(::pipe2(hold.data(), O_CLOEXEC), 0);
+    const pid_t child = ::fork();
+    if (child == 0) { // cat ends when the pipe is closed
+        ::dup2(hold[0], 0);
+        (void)::dup(fd->get()); // without O_CLOEXEC
+        ::close(hold[1]);
+        ::execl("/bin/cat", "cat", nullptr);
+        ::_exit(127);
+    }
+    ::close(hold[0]);
+    fd->reset();
+    device->reset();
+    const auto busy = hl::Device::open(spec);
+    ASSERT_CODE(busy, ErrorCode::DeviceBusy);
+    EXPECT_NE(busy.error().remedy.find("close the frames that were exported"), std::string::npos);
+    ::close(hold[1]);
+    ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+    EXPECT_OK(hl::Device::open(spec));
+}
+
+// Host pages are the process's own: their exports hold nothing.
+TEST(SimName, IsNotHeldByHostPages)
+{
+    const std::string spec = own_name();
+    auto device = hl::Device::open(spec);
+    ASSERT_OK(device);
+    const auto memory = (*device)->allocate(4096, hl::Placement::Host);
+    const auto fd = (*device)->export_dmabuf(*memory);
+    ASSERT_OK(fd);
+    device->reset();
+    EXPECT_OK(hl::Device::open(spec));
+}
+
+TEST(SimName, OutlivesAnOwnerThatIsNamedAsEnded)
+{
+    std::array<int, 2> ends{};
+    ASSERT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()), 0);
+    hl::UniqueFd ours(ends[0]);
+    const std::string name = std::format("test-{}", ::getpid());
+    const pid_t child = ::fork();
+    if (child == 0) {
+        const auto held = hl::sim::lock_name(name);
+        ::_exit(held && hl::sim::leave_with(ends[1], held->get()) ? 0 : 1);
+    }
+    ::close(ends[1]);
+    int status = 0;
+    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    ASSERT_EQ(status, 0);
+    const auto busy = hl::sim::lock_name(name);
+    ASSERT_CODE(busy, ErrorCode::DeviceBusy);
+    EXPECT_NE(busy.error().cause.find(std::format("process {} that has ended", child)), std::string::npos)
+        << busy.error().cause;
+    ours.reset();
+    EXPECT_OK(hl::sim::lock_name(name));
 }
 
 TEST(SimName, PrivateSimsDoNotMeet)

@@ -5,6 +5,10 @@
 
 #include <gtest/gtest.h>
 
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
@@ -68,6 +72,26 @@ private:
     const char *name_;
     bool had_ = false;
     std::string old_;
+};
+
+// No new descriptor can be made while it lives.
+class NoMoreFds {
+public:
+    NoMoreFds()
+    {
+        ::getrlimit(RLIMIT_NOFILE, &before_);
+        const int next = ::fcntl(0, F_DUPFD_CLOEXEC, 0);
+        ::close(next);
+        rlimit none = before_;
+        none.rlim_cur = static_cast<rlim_t>(next);
+        ::setrlimit(RLIMIT_NOFILE, &none);
+    }
+    NoMoreFds(const NoMoreFds &) = delete;
+    NoMoreFds &operator=(const NoMoreFds &) = delete;
+    ~NoMoreFds() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+
+private:
+    rlimit before_{};
 };
 
 inline std::shared_ptr<Device> open_sim()

@@ -51,6 +51,15 @@ bool HbmArenas::give_back(const Stretch &stretch)
     return true;
 }
 
+bool HbmArenas::give_back_empty()
+{
+    return std::erase_if(stretches_, [this](const Stretch &stretch) {
+               const bool gone = stretch.arena.empty() && give_back(stretch);
+               taken_ -= gone ? stretch.arena.size() : 0;
+               return gone;
+           }) != 0;
+}
+
 Sys<HbmBlock> HbmArenas::allocate(uint64_t bytes)
 {
     for (Stretch &stretch : stretches_)
@@ -58,7 +67,10 @@ Sys<HbmBlock> HbmArenas::allocate(uint64_t bytes)
             return HbmBlock{stretch.address, *offset};
     if (!mapped_)
         return std::unexpected(ENOMEM);
-    const auto stretch = add(bytes);
+    auto stretch = add(bytes);
+    // What free() kept may be too small for this one and yet the pages that it lacks.
+    if (!stretch && stretch.error() == ENOMEM && give_back_empty())
+        stretch = add(bytes);
     if (!stretch)
         return std::unexpected(stretch.error());
     return HbmBlock{(*stretch)->address, *(*stretch)->arena.allocate(bytes)};

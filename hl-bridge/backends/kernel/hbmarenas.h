@@ -47,6 +47,8 @@ private:
     [[nodiscard]] Sys<Stretch *> add(uint64_t bytes);
     // FALSE: the driver refused, as something of it is exported.
     [[nodiscard]] bool give_back(const Stretch &stretch);
+    // FALSE: there is none that is empty, or none that the driver takes.
+    bool give_back_empty();
 
     Driver &driver_;
     const bool mapped_; // by handle; else all of the HBM lies at its physical address

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "backends/sim/chip.h"
 
+#include "backends/sim/namelock.h"
 #include "device/driveranswer.h"
 #include "device/holders.h"
 
@@ -24,20 +25,23 @@ bool hung_up(int fd) noexcept
 
 } // namespace
 
-Chip::Chip(uint32_t device, std::string name, Settings settings) noexcept
-    : device_(device), name_(std::move(name)), settings_(std::move(settings))
+Chip::Chip(uint32_t device, std::string name, Settings settings, UniqueFd name_lock) noexcept
+    : device_(device), name_(std::move(name)), settings_(std::move(settings)), name_lock_(std::move(name_lock)),
+      next_host_address_(settings_.preset->host_first)
 {}
 
-Result<std::shared_ptr<Chip>> Chip::create(uint32_t device, std::string name, Settings settings)
+Result<std::shared_ptr<Chip>> Chip::create(uint32_t device, std::string name, Settings settings, UniqueFd name_lock)
 {
-    std::shared_ptr<Chip> chip(new Chip(device, std::move(name), std::move(settings)));
-    auto hbm = Hbm::create(chip->settings_.hbm_user_bytes);
+    std::shared_ptr<Chip> chip(new Chip(device, std::move(name), std::move(settings), std::move(name_lock)));
+    const Preset &preset = *chip->settings_.preset;
+    auto hbm = Hbm::create(preset, chip->settings_.hbm_user_bytes, chip->settings_.bar_bytes);
     if (!hbm) {
         hbm.error().device = chip->name_;
         return std::unexpected(std::move(hbm.error()));
     }
     chip->hbm_ = std::move(*hbm);
-    chip->user_bytes_ = chip->hbm_.user_bytes();
+    if (!preset.dram_virtual)
+        chip->mmu_.map(preset.dram_address, chip->hbm_.user_bytes(), chip->hbm_.bytes(preset.reserved_bytes));
     chip->udmabuf_ = open_udmabuf().value_or(UniqueFd());
     return chip;
 }
@@ -81,8 +85,9 @@ Result<Memory> Chip::allocate(uint64_t size, Placement placement, HostPages page
     if (auto done = device ? allocate_device(held, *allocation) : allocate_host(held, *allocation, pages); !done)
         return std::unexpected(std::move(done.error()));
     ++next_handle_;
-    mmu_.map(allocation->address, allocation->memory.size, bytes(*allocation));
-    allocation->mapped = true;
+    allocation->mapped = !device || settings_.preset->dram_virtual;
+    if (allocation->mapped)
+        mmu_.map(allocation->address, allocation->memory.size, bytes(*allocation));
     const Memory memory = allocation->memory;
     allocations_.emplace(memory.handle, std::move(allocation));
     return memory;
@@ -100,7 +105,7 @@ Status Chip::allocate_device(const Lock &, Allocation &allocation)
                                   settings_.faults.hbm_full() ? " (HL_SIM_FAULTS: hbm-full)" : ""),
                       "use fewer or smaller frames, or close what else uses this device", ENOMEM);
     allocation.hbm_offset = *offset;
-    allocation.address = dram_virtual_base + *offset;
+    allocation.address = hbm_.address(*offset);
     return {};
 }
 
@@ -114,7 +119,7 @@ Status Chip::allocate_host(const Lock &held, Allocation &allocation, HostPages k
     }
     if (auto alive = check_alive(held, "pin host pages"); !alive)
         return alive;
-    if (size >= host_virtual_end - next_host_address_)
+    if (size >= settings_.preset->host_end - next_host_address_)
         return refuse(ErrorCode::MemoryHost, "pin host pages", "the device's host address range is used up",
                       "restart the process", ENOMEM);
     auto pages = HostMemory::create(size, kind);
@@ -255,18 +260,28 @@ Result<UniqueFd> Chip::export_dmabuf(const Memory &memory)
 
 Result<UniqueFd> Chip::export_device(const Lock &held, const Memory &memory, Allocation &allocation)
 {
+    constexpr const char *operation = "export dma-buf";
+    if (const int err = hbm_.check_export(hbm_.export_range(allocation.hbm_offset + memory.offset, memory.size)))
+        return refuse(ErrorCode::MemoryExport, operation,
+                      std::format("the PCI BAR of {} does not reach {} bytes at offset {} (HL_SIM_BAR_MB)", name_,
+                                  memory.size, memory.offset),
+                      "use memory=host; on a real machine, \"above 4G decoding\" and resizable BAR in its setup", err);
     // One end of a socket pair is a descriptor that cannot be mapped, that no kernel importer takes for a dma-buf, that
     // travels to other processes, and whose last close, wherever, the other end sees.
     std::array<int, 2> ends{-1, -1};
     if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends.data()) < 0) {
         const int err = errno;
-        return refuse(says_no_descriptor(err) ? ErrorCode::FdLimit : ErrorCode::MemoryExport, "export dma-buf",
+        return refuse(says_no_descriptor(err) ? ErrorCode::FdLimit : ErrorCode::MemoryExport, operation,
                       "no descriptor could be made for the frame", fd_remedy, err);
     }
     UniqueFd ours(ends[0]), theirs(ends[1]);
     const auto id = file_id(theirs.get());
     if (!id)
-        return refuse(ErrorCode::MemoryExport, "export dma-buf", "the new descriptor has no identity", {}, errno);
+        return refuse(ErrorCode::MemoryExport, operation, "the new descriptor has no identity", {}, errno);
+    if (name_lock_ && !leave_with(ours.get(), name_lock_.get())) {
+        const int err = errno;
+        return refuse(ErrorCode::FdLimit, operation, "the frame cannot hold the device's name", fd_remedy, err);
+    }
     (void)prune_exports(held, allocation);
     allocation.exports.push_back(*id);
     exports_.insert_or_assign(*id, Export{memory, std::move(ours)});
@@ -489,6 +504,7 @@ void Chip::close()
 {
     const Lock held = lock();
     closing_ = true;
+    name_lock_.reset();
     wake_all(held);
 }
 

@@ -26,13 +26,13 @@ namespace hl::sim {
 
 // One allocation. It leaves the tables when it is released and nothing uses it any more.
 struct Allocation {
-    Memory memory;            // all of it
-    uint64_t address = 0;     // in the simulated MMU
-    uint64_t hbm_offset = 0;  // Device placement
-    HostMemory pages;         // Host placement
-    uint32_t users = 0;       // requests under way that touch it
-    bool released = false;    // released while in use: goes with its last user
-    bool mapped = false;      // address is in the MMU
+    Memory memory;           // all of it
+    uint64_t address = 0;    // the device's
+    uint64_t hbm_offset = 0; // Device placement
+    HostMemory pages;        // Host placement
+    uint32_t users = 0;      // requests under way that touch it
+    bool released = false;   // released while in use: goes with its last user
+    bool mapped = false;     // by itself in the MMU
     std::vector<FileId> exports;
 };
 
@@ -43,15 +43,16 @@ class Chip {
 public:
     using Lock = std::unique_lock<std::mutex>;
 
-    // Errors: MemoryHost, FdLimit.
-    [[nodiscard]] static Result<std::shared_ptr<Chip>> create(uint32_t device, std::string name, Settings settings);
+    // `name_lock` is held until close(), and by every Device export until its last descriptor is closed, wherever
+    // (memory.c export_dmabuf() takes a reference of the compute node). Errors: MemoryHost, FdLimit.
+    [[nodiscard]] static Result<std::shared_ptr<Chip>> create(uint32_t device, std::string name, Settings settings,
+                                                              UniqueFd name_lock = {});
 
     Chip(const Chip &) = delete;
     Chip &operator=(const Chip &) = delete;
 
     [[nodiscard]] Lock lock() const { return Lock(mutex_); }
     [[nodiscard]] const std::string &name() const noexcept { return name_; }
-    [[nodiscard]] uint64_t user_bytes() const noexcept { return user_bytes_; }
     [[nodiscard]] bool has_udmabuf() const noexcept { return udmabuf_.valid(); }
     [[nodiscard]] std::chrono::nanoseconds compute_time() const noexcept { return settings_.compute_time; }
     [[nodiscard]] bool faults_strike(FaultPoint point) const noexcept { return settings_.faults.strikes(point); }
@@ -120,10 +121,10 @@ public:
 private:
     struct Export {
         Memory memory;
-        UniqueFd ours; // hangs up when the last descriptor anywhere is closed; invalid for Host placement and after loss
+        UniqueFd ours; // hangs up when the last descriptor anywhere is closed; none for Host placement and after loss
     };
 
-    Chip(uint32_t device, std::string name, Settings settings) noexcept;
+    Chip(uint32_t device, std::string name, Settings settings, UniqueFd name_lock) noexcept;
 
     [[nodiscard]] MemoryOwner owner(const Lock &) const noexcept { return {device_, generation_, name_}; }
     // What the handle names, unless it was released; null if nothing.
@@ -146,13 +147,13 @@ private:
     const std::string name_;
     Settings settings_;
     UniqueFd udmabuf_;
-    uint64_t user_bytes_ = 0;
+    UniqueFd name_lock_; // invalid where the name is nobody's else, and after close()
 
     mutable std::mutex mutex_;
     Hbm hbm_;
     Mmu mmu_;
     uint64_t next_handle_ = 1;
-    uint64_t next_host_address_ = host_virtual_base;
+    uint64_t next_host_address_;
     std::unordered_map<uint64_t, std::unique_ptr<Allocation>> allocations_;
     std::map<FileId, Export> exports_;
     uint32_t generation_ = 1;

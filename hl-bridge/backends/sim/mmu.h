@@ -7,17 +7,9 @@
 
 namespace hl::sim {
 
-// Gaudi2's address map (drivers/accel/habanalabs/gaudi2/gaudi2.c, include/gaudi2/gaudi2.h).
-inline constexpr uint64_t hbm_stacks = 6;
-inline constexpr uint64_t hbm_bytes = hbm_stacks * (uint64_t{16} << 30);
-inline constexpr uint64_t device_page = hbm_stacks * 16 * (uint64_t{8} << 20); // 768 MiB, the first one is reserved
-inline constexpr uint64_t dram_physical_base = 0x1001000000000000;
-inline constexpr uint64_t dram_virtual_base = dram_physical_base + hbm_bytes; // gaudi2.c: after the physical range
-inline constexpr uint64_t host_virtual_base = 0xFFF0000000000000;             // 4 KiB class pages
-inline constexpr uint64_t host_virtual_end = 0xFFF0800000000000;              // from here huge pages
-
 // The table every DMA of the simulator goes through: device address to byte. An address that is not mapped, or a range
-// that leaves its mapping, faults. Not thread safe.
+// that leaves its mapping, faults. HBM that a chip reaches by physical address is one mapping from the start. Not
+// thread safe.
 class Mmu {
 public:
     // Maps [address, address + size). The caller keeps ranges apart.

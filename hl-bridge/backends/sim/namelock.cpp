@@ -3,10 +3,13 @@
 
 #include "device/holders.h"
 
+#include <signal.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
@@ -31,7 +34,8 @@ struct Address {
     [[nodiscard]] const sockaddr *get() const noexcept { return reinterpret_cast<const sockaddr *>(&address); }
 };
 
-// The process that listens on the name: the credentials a connecting peer sees are those at listen().
+// The process that listens on the name, or did until only exports held it (Chip): the credentials a connecting peer
+// sees are those at listen().
 std::string owner_text(const Address &address)
 {
     const UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -40,6 +44,8 @@ std::string owner_text(const Address &address)
     if (!probe || ::connect(probe.get(), address.get(), address.length) < 0 ||
         ::getsockopt(probe.get(), SOL_SOCKET, SO_PEERCRED, &owner, &size) < 0 || owner.pid == 0)
         return "another process";
+    if (::kill(owner.pid, 0) < 0 && errno == ESRCH)
+        return std::format("process {} that has ended, of whose exported frames some are open elsewhere", owner.pid);
     return holders_text({owner.pid});
 }
 
@@ -64,7 +70,27 @@ Result<UniqueFd> lock_name(std::string_view name)
         return fail(ErrorCode::DeviceUnusable, operation, "the name could not be held",
                     "use device=sim, which is private to a process", err, device);
     return fail(ErrorCode::DeviceBusy, operation, std::format("{} is owned by {}", device, owner_text(address)),
-                "end that process, or use another name or device=sim, which is private to a process", EBUSY, device);
+                "end that process or close the frames that were exported from the device, or use another name or "
+                "device=sim, which is private to a process",
+                EBUSY, device);
+}
+
+bool leave_with(int socket, int what) noexcept
+{
+    char byte = 0;
+    iovec one{.iov_base = &byte, .iov_len = 1};
+    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+    msghdr message{};
+    message.msg_iov = &one;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    cmsghdr *const header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    std::memcpy(CMSG_DATA(header), &what, sizeof what);
+    return ::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) == 1;
 }
 
 } // namespace hl::sim

@@ -12,4 +12,8 @@ namespace hl::sim {
 // process ends. Held until the descriptor is closed. Errors: DeviceBusy naming the owner, FdLimit, DeviceUnusable.
 [[nodiscard]] Result<UniqueFd> lock_name(std::string_view name);
 
+// Puts a reference of `what` where the other end of the unix socket could read it. Nobody does: it goes when the last
+// descriptor of the other end is closed, wherever that is. FALSE: errno says why not.
+[[nodiscard]] bool leave_with(int socket, int what) noexcept;
+
 } // namespace hl::sim

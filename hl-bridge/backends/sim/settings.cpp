@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "backends/sim/settings.h"
 
-#include "backends/sim/mmu.h"
-
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
@@ -43,19 +41,34 @@ Result<std::chrono::nanoseconds> microseconds(const char *name)
     return std::chrono::microseconds(value);
 }
 
+// Leaves `bytes` alone where the variable is not set.
+Status mebibytes(const char *name, uint64_t most, uint64_t &bytes)
+{
+    const std::string_view text = variable(name);
+    if (text.empty())
+        return {};
+    uint64_t value = 0;
+    if (!parse(text, value) || value == 0 || value > most)
+        return malformed(name, text, std::format("set {} to MiB from 1 to {}", name, most));
+    bytes = value << 20;
+    return {};
+}
+
 } // namespace
 
 Result<Settings> Settings::from_environment()
 {
     Settings settings;
-    settings.hbm_user_bytes = hbm_bytes - device_page;
-    if (const auto text = variable("HL_SIM_HBM_MB"); !text.empty()) {
-        constexpr uint64_t most = 1048576;
-        uint64_t value = 0;
-        if (!parse(text, value) || value == 0 || value > most)
-            return malformed("HL_SIM_HBM_MB", text, std::format("set HL_SIM_HBM_MB to MiB from 1 to {}", most));
-        settings.hbm_user_bytes = value << 20;
+    if (const auto text = variable("HL_SIM_CHIP"); !text.empty()) {
+        settings.preset = find_preset(text);
+        if (!settings.preset)
+            return malformed("HL_SIM_CHIP", text, std::format("set HL_SIM_CHIP to {}", preset_names()));
     }
+    settings.hbm_user_bytes = settings.preset->user_bytes();
+    if (auto hbm = mebibytes("HL_SIM_HBM_MB", 1048576, settings.hbm_user_bytes); !hbm)
+        return std::unexpected(std::move(hbm.error()));
+    if (auto bar = mebibytes("HL_SIM_BAR_MB", 2097152, settings.bar_bytes); !bar)
+        return std::unexpected(std::move(bar.error()));
     if (const auto text = variable("HL_SIM_DMA_GBPS"); !text.empty()) {
         double value = 0;
         if (!parse(text, value) || !std::isfinite(value) || value < 1e-6)

@@ -13,15 +13,16 @@ namespace hl::sim {
 namespace {
 
 // All but what is known once the chip is there.
-DeviceInfo describe(std::string_view name)
+DeviceInfo info_of(std::string_view name, const Preset &preset, uint64_t memory_size)
 {
     const std::string spec = name.empty() ? "sim" : std::format("sim:{}", name);
     return {.name = spec,
             .backend = "sim",
             .stand_in = "SIM",
-            .chip = "Gaudi2",
+            .chip = std::string(preset.chip),
             .spec = spec,
-            .page_size = device_page,
+            .memory_size = memory_size,
+            .page_size = preset.device_page,
             .simulated = true};
 }
 
@@ -29,7 +30,9 @@ DeviceInfo describe(std::string_view name)
 
 DeviceListing SimDevice::list()
 {
-    const DeviceInfo info = describe({});
+    // Opening tells what is malformed.
+    const Settings settings = Settings::from_environment().value_or(Settings{});
+    const DeviceInfo info = info_of({}, *settings.preset, settings.hbm_user_bytes);
     return {.name = info.name,
             .backend = info.backend,
             .stand_in = info.stand_in,
@@ -38,9 +41,7 @@ DeviceListing SimDevice::list()
             .simulated = info.simulated};
 }
 
-SimDevice::SimDevice(std::string_view name, UniqueFd name_lock)
-    : info_(describe(name)), name_lock_(std::move(name_lock))
-{}
+SimDevice::SimDevice(DeviceInfo info) : info_(std::move(info)) {}
 
 Result<std::unique_ptr<Device>> SimDevice::open(std::string_view name)
 {
@@ -54,13 +55,12 @@ Result<std::unique_ptr<Device>> SimDevice::open(std::string_view name)
             return std::unexpected(std::move(taken.error()));
         name_lock = std::move(*taken);
     }
-    std::unique_ptr<SimDevice> device(new SimDevice(name, std::move(name_lock)));
-    auto chip = Chip::create(device->id(), device->info_.name, std::move(*settings));
+    std::unique_ptr<SimDevice> device(new SimDevice(info_of(name, *settings->preset, settings->hbm_user_bytes)));
+    auto chip = Chip::create(device->id(), device->info_.name, std::move(*settings), std::move(name_lock));
     if (!chip)
         return std::unexpected(std::move(chip.error()));
     if (const Fault fault = (*chip)->next_fault((*chip)->lock(), FaultPoint::Open); fault.error)
         return std::unexpected((*chip)->open_error(fault.error));
-    device->info_.memory_size = (*chip)->user_bytes();
     device->info_.udmabuf = (*chip)->has_udmabuf();
     device->chip_ = std::move(*chip);
     device->dma_ = std::make_unique<DmaEngine>(device->chip_);

@@ -10,9 +10,10 @@
 
 namespace hl::sim {
 
-// A Gaudi2 that is not there: same page sizes, addresses, rules and errors as the driver's, memory in a sparse memfd,
-// DMA and compute on the CPU. `stand_in` is "SIM". Settings and faults: settings.h. Where it is milder than the driver:
-// Host placement can be released while an export of it is open, because a memfd or udmabuf keeps its pages by itself.
+// A Gaudi that is not there, by one of the presets: same page sizes, addresses, rules and errors as the driver's,
+// memory in a sparse memfd, DMA and compute on the CPU. `stand_in` is "SIM". Settings and faults: settings.h. Where it
+// is milder than the driver: Host placement can be released while an export of it is open, because a memfd or udmabuf
+// keeps its pages by itself.
 class SimDevice final : public Device {
 public:
     // `name`: "" for the process's own, else taken machine-wide. Errors: DeviceBusy, DeviceConfig, MemoryHost, FdLimit.
@@ -42,10 +43,9 @@ public:
     [[nodiscard]] const std::shared_ptr<Chip> &chip() const noexcept { return chip_; }
 
 private:
-    SimDevice(std::string_view name, UniqueFd name_lock);
+    explicit SimDevice(DeviceInfo info);
 
     DeviceInfo info_;
-    UniqueFd name_lock_;
     std::shared_ptr<Chip> chip_;
     std::unique_ptr<DmaEngine> dma_;
 };
