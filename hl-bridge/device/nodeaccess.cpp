@@ -46,12 +46,12 @@ const NodeKind *kind_of(std::string_view node)
     return at == kinds.end() ? nullptr : &*at;
 }
 
-std::string name_of(gid_t group)
+std::string name_of(gid_t number)
 {
     ::group entry{};
     ::group *found = nullptr;
     std::array<char, 4096> text{};
-    if (::getgrgid_r(group, &entry, text.data(), text.size(), &found) != 0 || !found)
+    if (::getgrgid_r(number, &entry, text.data(), text.size(), &found) != 0 || !found)
         return {};
     return found->gr_name;
 }

@@ -85,6 +85,14 @@ std::optional<int> number(GstDevice *device, const char *field)
     return gst_structure_get_int(properties.get(), field, &value) ? std::optional<int>(value) : std::nullopt;
 }
 
+bool simulated(GstDevice *device)
+{
+    const GstStructurePtr properties(gst_device_get_properties(device));
+    gboolean value = FALSE;
+    EXPECT_TRUE(gst_structure_get_boolean(properties.get(), "simulated", &value));
+    return value;
+}
+
 std::string display_name(GstDevice *device)
 {
     const GCharPtr name(gst_device_get_display_name(device));
@@ -122,10 +130,7 @@ TEST(DeviceProvider, ShowsAGaudiAsSysfsDoes)
         EXPECT_EQ(word(device.get(), field), expected) << field;
     EXPECT_EQ(number(device.get(), "module-id"), 3);
     EXPECT_EQ(number(device.get(), "numa-node"), 1);
-    const GstStructurePtr properties(gst_device_get_properties(device.get()));
-    gboolean simulated = TRUE;
-    EXPECT_TRUE(gst_structure_get_boolean(properties.get(), "simulated", &simulated));
-    EXPECT_FALSE(simulated);
+    EXPECT_FALSE(simulated(device.get()));
 }
 
 TEST(DeviceProvider, TheSimulatorSaysThatItIsOne)
@@ -139,10 +144,7 @@ TEST(DeviceProvider, TheSimulatorSaysThatItIsOne)
     for (const char *absent : {"pci-address", "device.path", "driver", "driver-version", "firmware-version", "status"})
         EXPECT_EQ(word(device.get(), absent), std::nullopt) << absent;
     EXPECT_EQ(number(device.get(), "module-id"), std::nullopt);
-    const GstStructurePtr properties(gst_device_get_properties(device.get()));
-    gboolean simulated = FALSE;
-    EXPECT_TRUE(gst_structure_get_boolean(properties.get(), "simulated", &simulated));
-    EXPECT_TRUE(simulated);
+    EXPECT_TRUE(simulated(device.get()));
 }
 
 TEST(DeviceProvider, IsFoundByTheWordsOfItsClass)
