@@ -25,11 +25,12 @@ def pixels(buffer, caps):
     if not mapped:
         return None
     try:
-        info, meta, digest = GstVideo.VideoInfo.new_from_caps(caps), GstVideo.buffer_get_video_meta(buffer), hashlib.sha256()
-        for plane in range(meta.n_planes):  # of I420, what H.264 decoders give: a plane is a component of one byte a sample
+        info, digest = GstVideo.VideoInfo.new_from_caps(caps), hashlib.sha256()
+        layout = GstVideo.buffer_get_video_meta(buffer) or info
+        for plane in range(info.finfo.n_planes):  # of I420, what H.264 decoders give: a plane is a component of one byte a sample
             width, height = -(-info.width >> info.finfo.w_sub[plane]), -(-info.height >> info.finfo.h_sub[plane])
             for row in range(height):
-                start = meta.offset[plane] + row * meta.stride[plane]
+                start = layout.offset[plane] + row * layout.stride[plane]
                 digest.update(view.data[start:start + width])
         return digest.hexdigest()
     finally:
