@@ -21,11 +21,13 @@ void fuzz_labels(std::span<const std::byte> text);
 void fuzz_faults(std::span<const std::byte> text);
 void fuzz_devicespec(std::span<const std::byte> text);
 void fuzz_tensors(std::span<const std::byte> input);
+void fuzz_modelfile(std::span<const std::byte> file);
 void fuzz_pcitree(std::span<const std::byte> input);
 
 inline constexpr std::array fuzz_targets{
     FuzzTarget{"modelinfo", fuzz_modelinfo},   FuzzTarget{"labels", fuzz_labels},   FuzzTarget{"faults", fuzz_faults},
-    FuzzTarget{"devicespec", fuzz_devicespec}, FuzzTarget{"tensors", fuzz_tensors}, FuzzTarget{"pcitree", fuzz_pcitree},
+    FuzzTarget{"devicespec", fuzz_devicespec}, FuzzTarget{"tensors", fuzz_tensors}, FuzzTarget{"modelfile", fuzz_modelfile},
+    FuzzTarget{"pcitree", fuzz_pcitree},
 };
 
 // Ends the program where a promise is broken.
