@@ -58,15 +58,16 @@ def _select(corners, scores, classes, options, suppress=True):
     if not suppress:
         return order[:options.max_detections]
     order = order[:options.max_candidates]
-    boxes = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
-    kept = []
-    for i in order:
-        rivals = [j for j in kept if not options.class_aware or classes[j] == classes[i]]
-        if not rivals or detect.iou(boxes[i], boxes[rivals]).max() <= options.iou:
+    boxes = np.concatenate([corners[order, :2], corners[order, 2:] - corners[order, :2]], axis=1)
+    covers = detect.iou(boxes, boxes) > options.iou
+    if options.class_aware:
+        covers &= classes[order][:, None] == classes[order]
+    kept, covered = [], np.zeros(len(order), bool)
+    for i in range(len(order)):
+        if not covered[i] and len(kept) < options.max_detections:
             kept.append(i)
-            if len(kept) == options.max_detections:
-                break
-    return np.array(kept, int)
+            covered |= covers[i]
+    return order[kept]
 
 
 def _objects(chosen, corners, scores, classes):
