@@ -93,8 +93,7 @@ void write_report(GstHlCopiesPrivate *priv, const HlCopiesReport &report)
         return;
     }
     const bool append = priv->format == Format::Text && priv->file_begun;
-    const hl::Status written =
-        append ? hl::append_text_file(priv->file, text) : hl::write_text_file(priv->file, text);
+    const hl::Status written = append ? hl::append_text_file(priv->file, text) : hl::write_text_file(priv->file, text);
     // The user waited for it: it is not lost with the file.
     if (!written)
         g_printerr("hlcopies: %s; %s\n%s", written.error().headline().c_str(), written.error().remedy.c_str(),

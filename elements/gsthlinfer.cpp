@@ -22,7 +22,8 @@
  * ]| Detections in every frame. `hltensordec` belongs directly behind `hlinfer`: GStreamer 1.26 loses tensors when a
  * buffer is copied.
  * |[
- * gst-launch-1.0 videotestsrc num-buffers=100 ! hlupload ! hlinfer model=builtin:demo device=sim ! hltensordec ! hldownload ! fakesink
+ * gst-launch-1.0 videotestsrc num-buffers=100 ! hlupload ! hlinfer model=builtin:demo device=sim ! hltensordec !
+ * hldownload ! fakesink
  * ]| The same with frames in device memory, on the simulator.
  */
 #include "gsthlinfer.h"
@@ -117,9 +118,8 @@ static void gst_hl_infer_pool_failed(GstElement *element, const hl::Error &error
 static bool gst_hl_infer_open(GstHlInfer *self)
 {
     const GstHlInferSettings settings = gst_hl_infer_settings(self);
-    const auto status =
-        gst_hl_ensure_device(GST_ELEMENT_CAST(self), settings.device.empty() ? nullptr : settings.device.c_str(),
-                             self->priv->device);
+    const auto status = gst_hl_ensure_device(
+        GST_ELEMENT_CAST(self), settings.device.empty() ? nullptr : settings.device.c_str(), self->priv->device);
     if (!status)
         gst_hl_post_error(GST_ELEMENT_CAST(self), status.error());
     return status.has_value();
@@ -447,7 +447,8 @@ static gboolean gst_hl_infer_src_query(GstPad *pad, GstObject *parent, GstQuery 
     case GST_QUERY_CAPS:
         return gst_hl_complete_caps_query(pad, query, gst_pad_query_default(pad, parent, query));
     case GST_QUERY_CUSTOM:
-        if (const GstStructure *asked = gst_query_get_structure(query); asked && gst_structure_has_name(asked, "gst-hl-labels"))
+        if (const GstStructure *asked = gst_query_get_structure(query);
+            asked && gst_structure_has_name(asked, "gst-hl-labels"))
             return gst_hl_infer_labels_query(self, query);
         break;
     case GST_QUERY_CONTEXT:

@@ -200,15 +200,19 @@ static bool gst_hl_transform_takes(GstHlTransform *self, GstEvent *event)
 }
 
 // A flow return and not a boolean: what was told on the bus would otherwise reach the source as an error of its own
-// (gstpad.c push_sticky).
+// (gstpad.c push_sticky). Caps that failed come again with the next frame (gstpad.c check_sticky) and must not succeed
+// then, after the error.
 static GstFlowReturn gst_hl_transform_sink_event(GstPad *pad, GstObject *parent, GstEvent *event)
 {
+    Private &priv = priv_of(parent);
     const bool caps = GST_EVENT_TYPE(event) == GST_EVENT_CAPS;
-    if (caps && !gst_hl_transform_takes(GST_HL_TRANSFORM(parent), event)) {
+    if (GST_EVENT_TYPE(event) == GST_EVENT_FLUSH_STOP)
+        priv.failed = false;
+    const bool refused = priv.failed && GST_EVENT_IS_SERIALIZED(event);
+    if (refused || (caps && !gst_hl_transform_takes(GST_HL_TRANSFORM(parent), event))) {
         gst_event_unref(event);
         return GST_FLOW_FLUSHING;
     }
-    const Private &priv = priv_of(parent);
     if (priv.base_event(pad, parent, event))
         return GST_FLOW_OK;
     if (priv.failed)

@@ -60,8 +60,8 @@ void gst_hl_allocator_warn(GstHlAllocator *self, const hl::Error &error);
 void gst_hl_memory_device_written(GstMemory *memory);
 // The same after a write by another PCI device (P2P).
 void gst_hl_memory_peer_written(GstMemory *memory);
-// True for a device frame that since its pool handed it out neither our DMA engine nor a CPU map has filled: whatever is
-// in it came from another PCI device. Nobody tells us of such writes, so that of a frame which nobody filled this is
+// True for a device frame that since its pool handed it out neither our DMA engine nor a CPU map has filled: whatever
+// is in it came from another PCI device. Nobody tells us of such writes, so that of a frame which nobody filled this is
 // true as well.
 [[nodiscard]] bool gst_hl_memory_filled_by_peer(GstMemory *memory);
 

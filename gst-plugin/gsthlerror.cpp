@@ -81,7 +81,8 @@ void post(GstElement *element, GstMessageType type, const hl::Error &given)
                                           g_strdup(error.details().c_str()), __FILE__, GST_FUNCTION, __LINE__, details);
 }
 
-// All elements of a pipeline meet the same loss, and one word of it is enough. The pipeline remembers which it has told.
+// All elements of a pipeline meet the same loss, and one word of it is enough. The pipeline remembers which it has
+// told.
 bool first_to_tell_loss(GstElement *element, const hl::Device &device)
 {
     static const GQuark quark = g_quark_from_static_string("gst-hl-loss-told");

@@ -39,8 +39,8 @@ int write_and_close(UniqueFd fd, std::string_view text)
 
 Status write_in_place(const std::string &path, std::string_view text, int how)
 {
-    if (const int err = write_and_close(UniqueFd(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | how, everybody)),
-                                        text))
+    if (const int err =
+            write_and_close(UniqueFd(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | how, everybody)), text))
         return failed(path, err);
     return {};
 }

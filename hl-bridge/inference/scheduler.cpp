@@ -279,8 +279,7 @@ Status SchedulerCore::ensure(Slot &slot, Placement placement)
 {
     Staging &staging = placement == Placement::Host ? slot.host : slot.device;
     const uint64_t size = slot.placement.size;
-    if (staging.memory && staging.memory.get().size >= size &&
-        staging.memory.get().generation == device_->generation())
+    if (staging.memory && staging.memory.get().size >= size && staging.memory.get().generation == device_->generation())
         return {};
     staging.bytes = {};
     staging.memory.reset();

@@ -42,7 +42,6 @@ protected:
         paint(what, *gst_hl_frame_format(video_info(caps)), meta->offset, meta->stride, bytes.data());
         device_write(*device_, memory, bytes);
     }
-
 };
 
 TEST_F(DownloadTest, DeviceFramesComeToHostPagesByOneDma)
@@ -311,7 +310,8 @@ TEST(DownloadFaultTest, EveryFaultIsOneErrorWithItsCode)
     struct {
         const char *faults;
         const char *code;
-    } const cases[] = {{"copy:2=EINVAL", "HL-DMA-001"}, {"lost@copy:4", "HL-DEV-004"}, {"export:3=EMFILE", "HL-MEM-007"}};
+    } const cases[] = {
+        {"copy:2=EINVAL", "HL-DMA-001"}, {"lost@copy:4", "HL-DEV-004"}, {"export:3=EMFILE", "HL-MEM-007"}};
     for (const auto &c : cases) {
         const Setenv faults("HL_SIM_FAULTS", c.faults);
         Messages messages;

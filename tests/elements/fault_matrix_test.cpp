@@ -28,14 +28,18 @@ struct Scenario {
 const std::map<char, Scenario> scenarios = {
     // A producer fills frames of our pool, which the engine reads in place.
     {'h', {"host pages", "videotestsrc num-buffers=12 ! {caps} ! hlinfer name=infer {model} ! fakesink"}},
-    {'d', {"device memory", "videotestsrc num-buffers=12 ! {caps} ! hlupload ! hlinfer name=infer {model} ! "
-                            "hldownload ! fakesink"}},
-    {'r', {"read-back", "videotestsrc num-buffers=12 ! {caps} ! hlupload ! hlinfer name=infer compute=host {model} ! "
-                        "fakesink"}},
-    {'f', {"foreign memory", "videotestsrc num-buffers=12 ! {caps} ! identity drop-allocation=true ! hlupload ! "
-                             "hldownload ! fakesink"}},
-    {'s', {"staged", "videotestsrc num-buffers=12 ! {caps} ! identity drop-allocation=true ! hlinfer name=infer "
-                     "{model} ! fakesink"}},
+    {'d',
+     {"device memory", "videotestsrc num-buffers=12 ! {caps} ! hlupload ! hlinfer name=infer {model} ! "
+                       "hldownload ! fakesink"}},
+    {'r',
+     {"read-back", "videotestsrc num-buffers=12 ! {caps} ! hlupload ! hlinfer name=infer compute=host {model} ! "
+                   "fakesink"}},
+    {'f',
+     {"foreign memory", "videotestsrc num-buffers=12 ! {caps} ! identity drop-allocation=true ! hlupload ! "
+                        "hldownload ! fakesink"}},
+    {'s',
+     {"staged", "videotestsrc num-buffers=12 ! {caps} ! identity drop-allocation=true ! hlinfer name=infer "
+                "{model} ! fakesink"}},
     {'p', {"filled by a peer", "appsrc name=in format=time ! hlinfer name=infer memory=device {model} ! fakesink"}},
 };
 
@@ -54,20 +58,91 @@ const std::vector<unsigned> early_and_mid{1, 3, 8}, early{1, 3};
 constexpr const char *lost = "HL-DEV-004";
 
 const Row rows[] = {
-    {"alloc-device", "drf", early_and_mid, {{"ENOMEM", "HL-MEM-001"}, {"EINVAL", "HL-MEM-001"}, {"EBUSY", lost}, {"ENODEV", lost}}},
-    {"alloc-host", "hdrfs", early_and_mid, {{"ENOMEM", "HL-MEM-006"}, {"EFAULT", "HL-MEM-006"}, {"EINVAL", "HL-MEM-006"}, {"EPERM", "HL-MEM-006"}, {"EBUSY", lost}, {"ENODEV", lost}}},
-    {"pages", "hds", early_and_mid, {{"ENOMEM", "HL-MEM-006"}, {"ENOSPC", "HL-MEM-006"}, {"EMFILE", "HL-MEM-007"}, {"ENFILE", "HL-MEM-007"}}},
-    {"export", "hdp", early_and_mid, {{"EINVAL", "HL-MEM-004"}, {"ENOMEM", "HL-MEM-004"}, {"EMFILE", "HL-MEM-007"}, {"ENFILE", "HL-MEM-007"}, {"EOPNOTSUPP", "HL-MEM-004"}, {"EBUSY", lost}, {"ENODEV", lost}}},
-    {"udmabuf", "hd", early_and_mid, {{"EINVAL", "HL-MEM-004"}, {"ENOMEM", "HL-MEM-004"}, {"EBADFD", "HL-MEM-004"}, {"EMFILE", "HL-MEM-007"}, {"ENFILE", "HL-MEM-007"}}},
+    {"alloc-device",
+     "drf",
+     early_and_mid,
+     {{"ENOMEM", "HL-MEM-001"}, {"EINVAL", "HL-MEM-001"}, {"EBUSY", lost}, {"ENODEV", lost}}},
+    {"alloc-host",
+     "hdrfs",
+     early_and_mid,
+     {{"ENOMEM", "HL-MEM-006"},
+      {"EFAULT", "HL-MEM-006"},
+      {"EINVAL", "HL-MEM-006"},
+      {"EPERM", "HL-MEM-006"},
+      {"EBUSY", lost},
+      {"ENODEV", lost}}},
+    {"pages",
+     "hds",
+     early_and_mid,
+     {{"ENOMEM", "HL-MEM-006"}, {"ENOSPC", "HL-MEM-006"}, {"EMFILE", "HL-MEM-007"}, {"ENFILE", "HL-MEM-007"}}},
+    {"export",
+     "hdp",
+     early_and_mid,
+     {{"EINVAL", "HL-MEM-004"},
+      {"ENOMEM", "HL-MEM-004"},
+      {"EMFILE", "HL-MEM-007"},
+      {"ENFILE", "HL-MEM-007"},
+      {"EOPNOTSUPP", "HL-MEM-004"},
+      {"EBUSY", lost},
+      {"ENODEV", lost}}},
+    {"udmabuf",
+     "hd",
+     early_and_mid,
+     {{"EINVAL", "HL-MEM-004"},
+      {"ENOMEM", "HL-MEM-004"},
+      {"EBADFD", "HL-MEM-004"},
+      {"EMFILE", "HL-MEM-007"},
+      {"ENFILE", "HL-MEM-007"}}},
     {"release", "dp", early, {{"EINVAL", ""}, {"EBUSY", ""}}},
-    {"copy-submit", "drf", early_and_mid, {{"EINVAL", "HL-DMA-001"}, {"ENOMEM", "HL-DMA-001"}, {"EPERM", lost}, {"EBUSY", lost}, {"ENODEV", lost}, {"ETIMEDOUT", lost}, {"EAGAIN", ""}}},
-    {"copy", "drf", early_and_mid, {{"EINVAL", "HL-DMA-001"}, {"EIO", lost}, {"ETIMEDOUT", lost}, {"EBUSY", lost}, {"ENODEV", lost}, {"stall:20ms", lost}, {"delay:20ms", ""}}},
-    {"flush", "p", early_and_mid, {{"EINVAL", "HL-DMA-001"}, {"ENOMEM", "HL-DMA-001"}, {"EBUSY", lost}, {"ENODEV", lost}, {"EOPNOTSUPP", ""}}},
+    {"copy-submit",
+     "drf",
+     early_and_mid,
+     {{"EINVAL", "HL-DMA-001"},
+      {"ENOMEM", "HL-DMA-001"},
+      {"EPERM", lost},
+      {"EBUSY", lost},
+      {"ENODEV", lost},
+      {"ETIMEDOUT", lost},
+      {"EAGAIN", ""}}},
+    {"copy",
+     "drf",
+     early_and_mid,
+     {{"EINVAL", "HL-DMA-001"},
+      {"EIO", lost},
+      {"ETIMEDOUT", lost},
+      {"EBUSY", lost},
+      {"ENODEV", lost},
+      {"stall:20ms", lost},
+      {"delay:20ms", ""}}},
+    {"flush",
+     "p",
+     early_and_mid,
+     {{"EINVAL", "HL-DMA-001"}, {"ENOMEM", "HL-DMA-001"}, {"EBUSY", lost}, {"ENODEV", lost}, {"EOPNOTSUPP", ""}}},
     {"fence", "hd", early, {{"ETIMEDOUT", ""}, {"ENOMEM", ""}, {"EMFILE", ""}, {"ENOTTY", ""}}},
-    {"engine", "hd", early, {{"ENOMEM", "HL-MEM-001"}, {"EINVAL", "HL-INF-006"}, {"EMFILE", "HL-MEM-007"}, {"EBUSY", lost}, {"ENODEV", lost}}},
+    {"engine",
+     "hd",
+     early,
+     {{"ENOMEM", "HL-MEM-001"}, {"EINVAL", "HL-INF-006"}, {"EMFILE", "HL-MEM-007"}, {"EBUSY", lost}, {"ENODEV", lost}}},
     {"configure", "hd", early, {{"ENOMEM", "HL-MEM-001"}, {"EINVAL", "HL-FMT-001"}, {"EBUSY", lost}}},
-    {"submit", "hdsp", early_and_mid, {{"EINVAL", "HL-INF-001"}, {"ENOMEM", "HL-INF-001"}, {"EPERM", lost}, {"EBUSY", lost}, {"ENODEV", lost}, {"ETIMEDOUT", lost}, {"EAGAIN", ""}}},
-    {"run", "hdsp", early_and_mid, {{"EINVAL", "HL-INF-002"}, {"EIO", lost}, {"ETIMEDOUT", lost}, {"EBUSY", lost}, {"stall:20ms", lost}, {"delay:20ms", ""}}},
+    {"submit",
+     "hdsp",
+     early_and_mid,
+     {{"EINVAL", "HL-INF-001"},
+      {"ENOMEM", "HL-INF-001"},
+      {"EPERM", lost},
+      {"EBUSY", lost},
+      {"ENODEV", lost},
+      {"ETIMEDOUT", lost},
+      {"EAGAIN", ""}}},
+    {"run",
+     "hdsp",
+     early_and_mid,
+     {{"EINVAL", "HL-INF-002"},
+      {"EIO", lost},
+      {"ETIMEDOUT", lost},
+      {"EBUSY", lost},
+      {"stall:20ms", lost},
+      {"delay:20ms", ""}}},
 };
 
 size_t threads_now()
@@ -323,8 +398,11 @@ TEST_F(FaultMatrix, ARefusedOpenIsOneError)
 
 TEST_F(FaultMatrix, ARefusedRecoveryIsOneErrorMore)
 {
-    const Effect effects[] = {{"EAGAIN", "HL-DEV-006"}, {"EBUSY", "HL-DEV-002"}, {"EPERM", "HL-DEV-003"},
-                              {"ENODEV", "HL-DEV-001"}, {"EMFILE", "HL-MEM-007"}};
+    const Effect effects[] = {{"EAGAIN", "HL-DEV-006"},
+                              {"EBUSY", "HL-DEV-002"},
+                              {"EPERM", "HL-DEV-003"},
+                              {"ENODEV", "HL-DEV-001"},
+                              {"EMFILE", "HL-MEM-007"}};
     for (const Effect &effect : effects)
         for (const char letter : {'h', 'd'}) {
             SetUp();

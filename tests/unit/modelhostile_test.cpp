@@ -185,8 +185,8 @@ TEST_F(HostileModelTest, TornModelsAreOneErrorEach)
             if (loaded)
                 continue;
             ++refused;
-            ASSERT_TRUE(is_model_error(loaded.error().code)) << name << " cut at " << cut << ": "
-                                                             << loaded.error().details();
+            ASSERT_TRUE(is_model_error(loaded.error().code))
+                << name << " cut at " << cut << ": " << loaded.error().details();
             ASSERT_FALSE(loaded.error().remedy.empty());
         }
         EXPECT_OK(load(dir.write("torn.onnx", whole)));
@@ -223,8 +223,7 @@ TEST_F(HostileModelTest, HugeFilesAreRefusedInBoundedMemory)
     constexpr uint64_t two_gib = uint64_t{1} << 31;
     const std::string weights = wire::varint(9 << 3 | 2) + wire::varint(two_gib - 64); // raw_data
     const std::string tensor = wire::varint(5 << 3 | 2) + wire::varint(two_gib - 64 + weights.size()) + weights;
-    const std::string graph =
-        wire::varint(7 << 3 | 2) + wire::varint(two_gib - 64 + tensor.size()) + tensor;
+    const std::string graph = wire::varint(7 << 3 | 2) + wire::varint(two_gib - 64 + tensor.size()) + tensor;
     struct {
         const char *name;
         uint64_t bytes;

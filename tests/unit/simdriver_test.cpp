@@ -15,6 +15,8 @@
 #include <cstring>
 #include <format>
 #include <map>
+#include <utility>
+#include <vector>
 
 using hl::ErrorCode;
 using hl::Placement;
@@ -116,10 +118,9 @@ std::string on_driver(Call call, int err)
     const auto orders = std::make_shared<Orders>();
     const hl::kernel::ChipNode node{.pci = {.address = "0000:4d:00.0", .device = 0x1020, .accel = 0, .legacy = false},
                                     .firmware = "emulated-gaudi2"};
-    auto opened = hl::kernel::KernelDevice::open_with(
-        node, [&]() -> hl::Result<std::unique_ptr<hl::kernel::Driver>> {
-            return std::make_unique<FailingDriver>(gaudi, orders);
-        });
+    auto opened = hl::kernel::KernelDevice::open_with(node, [&]() -> hl::Result<std::unique_ptr<hl::kernel::Driver>> {
+        return std::make_unique<FailingDriver>(gaudi, orders);
+    });
     if (!opened)
         return opened.error().details();
     const std::shared_ptr<hl::Device> device = std::move(*opened);

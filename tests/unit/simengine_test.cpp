@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "backends/sim/simengine.h"
 #include "backends/sim/simcontrol.h"
 #include "backends/sim/simdevice.h"
+#include "backends/sim/simengine.h"
 #include "simtest.h"
 
 #include <gtest/gtest.h>

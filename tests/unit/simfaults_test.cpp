@@ -38,7 +38,7 @@ TEST(FaultList, StrikesTheNthEventOnce)
 
 TEST(FaultList, KnowsEveryPoint)
 {
-    const std::string_view names[] = {"open",    "recover", "alloc",   "alloc-device", "alloc-host", "pages",
+    const std::string_view names[] = {"open",    "recover", "alloc",   "alloc-device", "alloc-host",  "pages",
                                       "release", "export",  "udmabuf", "resolve",      "copy-submit", "copy",
                                       "flush",   "fence",   "engine",  "configure",    "submit",      "run"};
     static_assert(std::size(names) == hl::sim::fault_points);
@@ -85,19 +85,43 @@ TEST(FaultList, RefusesHostileInput)
 {
     const std::string huge(1 << 20, 'x');
     const std::string commas(1 << 16, ',');
-    for (const std::string &text :
-         {std::string("alloc"), std::string("alloc:"), std::string("alloc:1"), std::string("alloc:1="),
-          std::string("alloc:0=ENOMEM"), std::string("alloc:-1=ENOMEM"), std::string("alloc:+1=ENOMEM"),
-          std::string("alloc: 1=ENOMEM"), std::string("alloc:1=enomem"), std::string("alloc:1=12"),
-          std::string("alloc:1=ESOMETHING"), std::string("alloc:18446744073709551616=ENOMEM"),
-          std::string("alloc:1=delay:1ms"), std::string("export:1=stall"), std::string("copy:1=delay:"),
-          std::string("copy:1=delay:ms"), std::string("copy:1=delay:1"), std::string("copy:1=delay:-1ms"),
-          std::string("copy:1=delay:3601s"), std::string("copy:1=delay:99999999999999999999s"),
-          std::string("copy:1=delay:1m"), std::string("copy:1=EIO;copy:2=EIO"), std::string("copy:1=EIO,"),
-          std::string(",copy:1=EIO"), std::string("copy:1=EIO,,copy:2=EIO"), std::string("lost@"),
-          std::string("lost@frame"), std::string("lost@frame:0"), std::string("lost@frame:1=EIO"),
-          std::string("lost@nothing:1"), std::string("Copy:1=EIO"), std::string("hbm-full:1"), std::string("=,:"),
-          std::string("copy:1=EIO\0", 11), huge, commas, "copy:1=" + huge}) {
+    for (const std::string &text : {std::string("alloc"),
+                                    std::string("alloc:"),
+                                    std::string("alloc:1"),
+                                    std::string("alloc:1="),
+                                    std::string("alloc:0=ENOMEM"),
+                                    std::string("alloc:-1=ENOMEM"),
+                                    std::string("alloc:+1=ENOMEM"),
+                                    std::string("alloc: 1=ENOMEM"),
+                                    std::string("alloc:1=enomem"),
+                                    std::string("alloc:1=12"),
+                                    std::string("alloc:1=ESOMETHING"),
+                                    std::string("alloc:18446744073709551616=ENOMEM"),
+                                    std::string("alloc:1=delay:1ms"),
+                                    std::string("export:1=stall"),
+                                    std::string("copy:1=delay:"),
+                                    std::string("copy:1=delay:ms"),
+                                    std::string("copy:1=delay:1"),
+                                    std::string("copy:1=delay:-1ms"),
+                                    std::string("copy:1=delay:3601s"),
+                                    std::string("copy:1=delay:99999999999999999999s"),
+                                    std::string("copy:1=delay:1m"),
+                                    std::string("copy:1=EIO;copy:2=EIO"),
+                                    std::string("copy:1=EIO,"),
+                                    std::string(",copy:1=EIO"),
+                                    std::string("copy:1=EIO,,copy:2=EIO"),
+                                    std::string("lost@"),
+                                    std::string("lost@frame"),
+                                    std::string("lost@frame:0"),
+                                    std::string("lost@frame:1=EIO"),
+                                    std::string("lost@nothing:1"),
+                                    std::string("Copy:1=EIO"),
+                                    std::string("hbm-full:1"),
+                                    std::string("=,:"),
+                                    std::string("copy:1=EIO\0", 11),
+                                    huge,
+                                    commas,
+                                    "copy:1=" + huge}) {
         const auto list = FaultList::parse(text);
         ASSERT_CODE(list, ErrorCode::DeviceConfig);
         EXPECT_LT(list.error().cause.size(), 200u);
@@ -110,10 +134,10 @@ TEST(FaultList, RefusesHostileInput)
 TEST(SimSettings, MalformedOnesAreNamed)
 {
     const std::pair<const char *, const char *> bad[] = {
-        {"HL_SIM_HBM_MB", "0"},       {"HL_SIM_HBM_MB", "x"},       {"HL_SIM_HBM_MB", "1048577"},
-        {"HL_SIM_HBM_MB", "-1"},      {"HL_SIM_DMA_US", "1.5"},     {"HL_SIM_DMA_US", "99999999999"},
-        {"HL_SIM_DMA_GBPS", "0"},     {"HL_SIM_DMA_GBPS", "-1"},    {"HL_SIM_DMA_GBPS", "nan"},
-        {"HL_SIM_DMA_GBPS", "inf"},   {"HL_SIM_DMA_GBPS", "1GB"},   {"HL_SIM_COMPUTE_US", "5ms"},
+        {"HL_SIM_HBM_MB", "0"},        {"HL_SIM_HBM_MB", "x"},     {"HL_SIM_HBM_MB", "1048577"},
+        {"HL_SIM_HBM_MB", "-1"},       {"HL_SIM_DMA_US", "1.5"},   {"HL_SIM_DMA_US", "99999999999"},
+        {"HL_SIM_DMA_GBPS", "0"},      {"HL_SIM_DMA_GBPS", "-1"},  {"HL_SIM_DMA_GBPS", "nan"},
+        {"HL_SIM_DMA_GBPS", "inf"},    {"HL_SIM_DMA_GBPS", "1GB"}, {"HL_SIM_COMPUTE_US", "5ms"},
         {"HL_SIM_FAULTS", "nonsense"},
     };
     for (const auto &[name, value] : bad) {
@@ -283,7 +307,7 @@ TEST(SimFaults, ResolveAndRecoverAreRefusedOnce)
     ASSERT_OK(fd);
     EXPECT_CODE(device->resolve_dmabuf(fd->get()), ErrorCode::MemoryForeign);
     EXPECT_OK(device->resolve_dmabuf(fd->get()));
-    EXPECT_CODE(device->resolve_dmabuf(fd->get()), ErrorCode::DeviceLost);
+    EXPECT_CODE(device->resolve_dmabuf(fd->get()), ErrorCode::MemoryStale);
     EXPECT_CODE(device->recover(), ErrorCode::DeviceUnusable);
     EXPECT_TRUE(device->lost());
     EXPECT_OK(device->recover());

@@ -251,13 +251,13 @@ Status check_external_data(const std::string &path, const ExternalData &data)
             return fits;
         total += needed;
     }
-    const auto memory = static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) *
-                        static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+    const auto memory =
+        static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
     if (total > memory)
-        return fail(ErrorCode::ModelTooLarge, "load model",
-                    std::format("{} has {} MiB of weights, and this machine {} MiB of memory", path, total >> 20,
-                                memory >> 20),
-                    "use a smaller model, or a larger machine");
+        return fail(
+            ErrorCode::ModelTooLarge, "load model",
+            std::format("{} has {} MiB of weights, and this machine {} MiB of memory", path, total >> 20, memory >> 20),
+            "use a smaller model, or a larger machine");
     return {};
 }
 

@@ -68,9 +68,10 @@ NetworkTensor describe_tensor(std::string name, const Ort::TypeInfo &info)
     for (const auto &[type, ort] : types)
         if (ort == element)
             out.type = type;
-    out.kind = out.type                                           ? std::string(dtype_name(*out.type))
-               : element == ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING ? "a tensor of strings"
-                                                                 : std::format("a tensor of ONNX type {}", int{element});
+    out.kind = out.type ? std::string(dtype_name(*out.type))
+               : element == ONNX_TENSOR_ELEMENT_DATA_TYPE_STRING
+                   ? "a tensor of strings"
+                   : std::format("a tensor of ONNX type {}", int{element});
     std::vector<int64_t> dims = tensor.GetShape();
     for (int64_t &d : dims)
         if (d < 0)

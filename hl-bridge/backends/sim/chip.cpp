@@ -316,8 +316,9 @@ Result<UniqueFd> Chip::export_host(const Lock &held, const Memory &memory, Alloc
 Result<Memory> Chip::resolve_dmabuf(int fd)
 {
     const Lock held = lock();
-    if (auto struck = strike(held, FaultPoint::Resolve, "resolve dma-buf", ErrorCode::MemoryForeign); !struck)
-        return std::unexpected(std::move(struck.error()));
+    if (const Fault fault = next_fault(held, FaultPoint::Resolve); fault.error)
+        return refuse(refusal_code(fault.error, ErrorCode::MemoryForeign), "resolve dma-buf",
+                      "the descriptor could not be looked at (HL_SIM_FAULTS)", {}, fault.error);
     const auto id = exported_file(owner(held), fd);
     if (!id)
         return std::unexpected(id.error());

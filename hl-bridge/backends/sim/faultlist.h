@@ -40,12 +40,12 @@ inline constexpr std::chrono::seconds driver_patience{5};
 
 // What happens to one event.
 struct Fault {
-    int error = 0;                      // fails with this errno
-    std::chrono::nanoseconds delay{0};  // takes longer by this
-    bool stall = false;                 // never completes until the device is lost or closed
+    int error = 0;                                       // fails with this errno
+    std::chrono::nanoseconds delay{0};                   // takes longer by this
+    bool stall = false;                                  // never completes until the device is lost or closed
     std::chrono::nanoseconds patience = driver_patience; // for what stalls; then the device is lost
-    bool lost = false;                  // the device is lost first
-    bool ends = false;                  // the errno is that of the completion
+    bool lost = false;                                   // the device is lost first
+    bool ends = false;                                   // the errno is that of the completion
 
     [[nodiscard]] explicit operator bool() const noexcept { return error || delay.count() || stall || lost; }
 };
@@ -57,15 +57,16 @@ struct Fault {
 //          | point ":" N "=" effect       strikes the N-th event of that point (N from 1)
 //          | "lost@" point ":" N          the device is lost at the N-th event
 //   point  = "open" | "recover" | "alloc" | "alloc-device" | "alloc-host" | "pages" | "release" | "export" | "udmabuf"
-//          | "resolve" | "copy-submit" | "copy" | "flush" | "fence" | "engine" | "configure" | "submit" | "frame" | "run"
+//          | "resolve" | "copy-submit" | "copy" | "flush" | "fence" | "engine" | "configure" | "submit" | "frame" |
+//          "run"
 //   effect = ERRNO                        a name as in errno.h, e.g. ENOMEM, EIO
 //          | "delay:" T ( "us" | "ms" | "s" )      copy, submit and run only, T at most one hour
 //          | "stall" [ ":" T unit ]       copy, submit and run only: does not complete; after T (else 5 s) the driver
 //                                         loses its patience and resets the device
 //
 // An errno becomes the error that the driver's would (device/driveranswer.h): where the driver so says that the device
-// is lost, it is. EAGAIN on a copy, submit or run refuses it with QueueFull, as a queue does that has no room; any other
-// errno fails the completion of a copy or run, and refuses what the other points are about.
+// is lost, it is. EAGAIN on a copy, submit or run refuses it with QueueFull, as a queue does that has no room; any
+// other errno fails the completion of a copy or run, and refuses what the other points are about.
 class FaultList {
 public:
     // Errors: DeviceConfig naming the item and the grammar.

@@ -37,7 +37,10 @@ bool unpin(Device &device, const Memory &memory)
 Stats stats(Device &device)
 {
     Chip &chip = chip_of(device);
-    return {.flushes = chip.flushes(), .hbm_resident = chip.hbm_resident(), .mmu_mappings = chip.mmu_mappings(), .faults = chip.faults_struck()};
+    return {.flushes = chip.flushes(),
+            .hbm_resident = chip.hbm_resident(),
+            .mmu_mappings = chip.mmu_mappings(),
+            .faults = chip.faults_struck()};
 }
 
 } // namespace hl::sim

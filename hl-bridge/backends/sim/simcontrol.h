@@ -31,7 +31,7 @@ struct Stats {
     uint64_t flushes = 0;      // flush_inbound_writes() calls that succeeded
     uint64_t hbm_resident = 0; // bytes of host memory that the simulated HBM occupies
     size_t mmu_mappings = 0;
-    uint64_t faults = 0;       // of HL_SIM_FAULTS that struck since the device was opened
+    uint64_t faults = 0; // of HL_SIM_FAULTS that struck since the device was opened
 };
 [[nodiscard]] Stats stats(Device &device);
 

@@ -146,10 +146,10 @@ Status SimEngine::Core::check_memories(const Chip::Lock &lock, const InferReques
     if (request.output.placement != Placement::Host)
         return std::unexpected(error(ErrorCode::MemoryForeign, "the output does not lie in host pages", EINVAL));
     if (request.output.size < info_.output_bytes)
-        return std::unexpected(error(ErrorCode::MemoryRange,
-                                     std::format("the output memory has {} bytes, the model writes {}",
-                                                 request.output.size, info_.output_bytes),
-                                     EINVAL));
+        return std::unexpected(error(
+            ErrorCode::MemoryRange,
+            std::format("the output memory has {} bytes, the model writes {}", request.output.size, info_.output_bytes),
+            EINVAL));
     return add(request.output);
 }
 
@@ -202,10 +202,10 @@ Status SimEngine::Core::submit(std::span<const InferRequest> requests, Completio
     if (auto alive = chip_->check_alive(lock, operation); !alive)
         return alive;
     if (requests.size() > most_at_once || requests.size() > free_count_)
-        return std::unexpected(error(ErrorCode::QueueFull,
-                                     std::format("{} requests are under way, {} more do not fit",
-                                                 capacity - free_count_, requests.size()),
-                                     EAGAIN));
+        return std::unexpected(
+            error(ErrorCode::QueueFull,
+                  std::format("{} requests are under way, {} more do not fit", capacity - free_count_, requests.size()),
+                  EAGAIN));
     for (const InferRequest &request : requests) {
         Slot scratch;
         if (auto checked = check_memories(lock, request, scratch); !checked)

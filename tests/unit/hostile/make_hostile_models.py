@@ -75,10 +75,11 @@ def vast(folder):
 
 
 def overflow(folder):
-    """`means` (2^31)x(2^31)x8: 2^65 elements, as it says."""
-    nodes, output = means((1 << 31, 1 << 31, 8))
-    nodes += [helper.make_node("Identity", ["raw"], ["means"])]
-    save(folder, "overflow", model(nodes, [output]))
+    """`means` (2^31)x(2^31)x3: 3 * 2^62 elements, as it says."""
+    dims = (1 << 31, 1 << 31, 3)
+    nodes, output = means(dims)
+    nodes += [helper.make_node("Expand", ["raw", "dims"], ["means"])]
+    save(folder, "overflow", model(nodes, [output], [("dims", np.array(dims, np.int64))]))
 
 
 def folds(folder):
