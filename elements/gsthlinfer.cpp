@@ -252,6 +252,13 @@ static void gst_hl_infer_loop(gpointer data)
     stream.queue().popped(result);
 }
 
+// What the pads say of caps differs where GStreamer's caps tell of tensors.
+static bool gst_hl_infer_caps_query(GstHlInfer *self, GstPad *pad, GstPad *other, GstQuery *query)
+{
+    const auto stream = gst_hl_infer_stream(self);
+    return stream && stream->tensor_caps().answer(pad, other, query);
+}
+
 // ---- sink pad ----
 
 static GstFlowReturn gst_hl_infer_chain(GstPad *, GstObject *parent, GstBuffer *buffer)
@@ -283,7 +290,7 @@ static GstFlowReturn gst_hl_infer_set_caps(GstHlInfer *self, GstPtr<GstEvent> ev
     const auto set = stream.set_caps(caps);
     if (!set)
         gst_hl_infer_fail(self, set.error());
-    else if (*set && stream.queue().push_event(std::move(event)))
+    else if (*set && stream.queue().push_event(stream.tensor_caps().add(std::move(event))))
         return GST_FLOW_OK;
     return stream.queue().flow();
 }
@@ -327,7 +334,7 @@ static GstFlowReturn gst_hl_infer_sink_event(GstPad *, GstObject *parent, GstEve
     default:
         break;
     }
-    if (!GST_EVENT_IS_SERIALIZED(raw))
+    if (!(gst_event_type_get_flags(GST_EVENT_TYPE(raw)) & GST_EVENT_TYPE_SERIALIZED))
         return gst_pad_push_event(self->priv->src, event.release()) ? GST_FLOW_OK : GST_FLOW_ERROR;
 
     const bool eos = GST_EVENT_TYPE(raw) == GST_EVENT_EOS;
@@ -353,9 +360,14 @@ static gboolean gst_hl_infer_sink_query(GstPad *pad, GstObject *parent, GstQuery
         if (gst_hl_handle_context_query(GST_ELEMENT_CAST(self), query, self->priv->device))
             return TRUE;
         break;
+    case GST_QUERY_CAPS:
+    case GST_QUERY_ACCEPT_CAPS:
+        if (gst_hl_infer_caps_query(self, pad, self->priv->src, query))
+            return TRUE;
+        break;
     default:
         // What is serialized asks about the state after all that was sent before.
-        if (GST_QUERY_IS_SERIALIZED(query))
+        if (gst_query_type_get_flags(GST_QUERY_TYPE(query)) & GST_QUERY_TYPE_SERIALIZED)
             return self->priv->stream && self->priv->stream->queue().wait_empty() &&
                    gst_pad_peer_query(self->priv->src, query);
         break;
@@ -453,6 +465,11 @@ static gboolean gst_hl_infer_src_query(GstPad *pad, GstObject *parent, GstQuery 
         break;
     case GST_QUERY_CONTEXT:
         if (gst_hl_handle_context_query(GST_ELEMENT_CAST(self), query, self->priv->device))
+            return TRUE;
+        break;
+    case GST_QUERY_CAPS:
+    case GST_QUERY_ACCEPT_CAPS:
+        if (gst_hl_infer_caps_query(self, pad, self->priv->sink, query))
             return TRUE;
         break;
     default:

@@ -308,8 +308,8 @@ std::vector<GstPtr<GstEvent>> GstHlInferQueue::clear()
     std::vector<GstPtr<GstEvent>> sticky;
     for (Item &item : dropped) {
         GstEvent *const event = item.event.get();
-        if (event && GST_EVENT_IS_STICKY(event) && GST_EVENT_TYPE(event) != GST_EVENT_SEGMENT &&
-            GST_EVENT_TYPE(event) != GST_EVENT_EOS)
+        if (event && (gst_event_type_get_flags(GST_EVENT_TYPE(event)) & GST_EVENT_TYPE_STICKY) &&
+            GST_EVENT_TYPE(event) != GST_EVENT_SEGMENT && GST_EVENT_TYPE(event) != GST_EVENT_EOS)
             sticky.push_back(std::move(item.event));
     }
     return sticky;

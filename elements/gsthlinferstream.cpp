@@ -79,6 +79,7 @@ hl::Result<std::unique_ptr<GstHlInferStream>> GstHlInferStream::create(GstElemen
     if (!output)
         return std::unexpected(std::move(output.error()));
     self->output_ = std::move(*output);
+    self->tensor_caps_ = GstHlTensorCaps((*engine)->info());
     auto scheduler = hl::Scheduler::create(std::move(device), std::move(*engine), {.in_flight = settings.in_flight},
                                            self->counters_);
     if (!scheduler)

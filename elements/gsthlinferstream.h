@@ -11,6 +11,7 @@
 #include "gsthloffer.h"
 #include "gsthlplacement.h"
 #include "gsthlptr.h"
+#include "gsthltensorcaps.h"
 #include "inference/scheduler.h"
 
 #include <gst/gst.h>
@@ -38,6 +39,7 @@ public:
 
     [[nodiscard]] GstHlInferQueue &queue() { return *queue_; }
     [[nodiscard]] const hl::EngineInfo &engine_info() const { return scheduler_->engine_info(); }
+    [[nodiscard]] const GstHlTensorCaps &tensor_caps() const { return tensor_caps_; }
     [[nodiscard]] unsigned in_flight() const { return scheduler_->in_flight_limit(); }
     [[nodiscard]] GstHlInferStats &stats() { return stats_; }
     [[nodiscard]] hl::CopyTotals totals() const { return counters_->totals(); }
@@ -91,6 +93,7 @@ private:
     std::shared_ptr<hl::CopyCounters> counters_;
     std::shared_ptr<hl::Scheduler> scheduler_;
     std::unique_ptr<GstHlInferOutput> output_;
+    GstHlTensorCaps tensor_caps_;
     std::shared_ptr<GstHlInferQueue> queue_;
     GstHlInferStats stats_;
     std::atomic<GstClockTime> frame_duration_{GST_CLOCK_TIME_NONE};

@@ -32,6 +32,7 @@
 #include "gsthlanalyticswriter.h"
 #include "gsthlerror.h"
 #include "gsthlptr.h"
+#include "gsthltensorcaps.h"
 #include "gsthltensordecproperties.h"
 #include "gsthltensorgroup.h"
 #include "gsthltransformmeta.h"
@@ -338,6 +339,16 @@ static GstFlowReturn gst_hl_tensor_dec_transform_ip(GstBaseTransform *trans, Gst
     return GST_FLOW_OK;
 }
 
+// Behind us the caps say nothing of tensors, unless somebody there asks for them.
+static GstCaps *gst_hl_tensor_dec_transform_caps(GstBaseTransform *, GstPadDirection direction, GstCaps *caps,
+                                                 GstCaps *filter)
+{
+    auto out = direction == GST_PAD_SINK ? GstHlTensorCaps::drop(caps) : GstPtr<GstCaps>::share(caps);
+    if (filter)
+        out = GstPtr<GstCaps>::adopt(gst_caps_intersect_full(filter, out.get(), GST_CAPS_INTERSECT_FIRST));
+    return out.release();
+}
+
 static gboolean gst_hl_tensor_dec_set_caps(GstBaseTransform *trans, GstCaps *caps, GstCaps *)
 {
     State &state = self_of(trans)->priv->state;
@@ -450,6 +461,7 @@ static void gst_hl_tensor_dec_class_init(GstHlTensorDecClass *klass)
     auto *transform = GST_BASE_TRANSFORM_CLASS(klass);
     transform->start = gst_hl_tensor_dec_start;
     transform->stop = gst_hl_tensor_dec_stop;
+    transform->transform_caps = gst_hl_tensor_dec_transform_caps;
     transform->set_caps = gst_hl_tensor_dec_set_caps;
     transform->sink_event = gst_hl_tensor_dec_sink_event;
     transform->prepare_output_buffer = gst_hl_tensor_dec_prepare_output_buffer;

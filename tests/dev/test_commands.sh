@@ -34,7 +34,7 @@ project=$work/project
 mkdir -p "$project/scripts" "$project/tests" "$work/cache"
 cp -r "$top/dev" "$project/"
 cp -r "$top/scripts/dev" "$project/scripts/"
-cp -r "$top/tests/runner" "$project/tests/"
+cp -r "$top/tests/runner" "$top/tests/vm" "$project/tests/"
 cat >"$project/meson.build" <<'MESON'
 project('mini')
 sh = find_program('sh')
@@ -107,7 +107,7 @@ result 'a directory that is no build directory is left alone' both says 'is not 
 # Another Debian.
 dev --suite woody build
 result 'an unknown suite of Debian is refused' both says "there is no suite 'woody'" code_is 1
-dev --suite sid vm -- true
+suite=sid dev vm -- true
 result 'no virtual machine of sid' both says 'made of the Debian 13 root' code_is 1
 dev --suite sid build
 result 'a root is not left for another' both says "this is the Debian 13 root, and '--suite sid' wants the Debian sid one" code_is 1
@@ -201,7 +201,6 @@ dev image --fresh please
 result 'image: an unknown option is refused' both says "image does not know 'please'" code_is 1
 
 # Setting the virtual machine up, with a maker that does as it is told.
-cp -r "$top/tests/vm" "$project/tests/"
 kit_run() {   # kit_run MAKER [SCRIPT]: MAKER is the text of vm-kit.sh, which gets the kit's directory
   printf '#!/bin/bash\n%s\n' "$1" >"$project/scripts/dev/vm-kit.sh"
   output=$(HL_TOP=$project HL_CACHE=$work/cache HL_DEV_INSIDE=root-test bash -c '
