@@ -7,15 +7,16 @@ namespace hl {
 
 namespace {
 
-float intersection_over_union(const Detection &a, const Detection &b) noexcept
+// In double: the area of a sliver, which a hostile model may report, is nothing in float.
+double intersection_over_union(const Detection &a, const Detection &b) noexcept
 {
-    const float width = std::min(a.x1, b.x1) - std::max(a.x0, b.x0);
-    const float height = std::min(a.y1, b.y1) - std::max(a.y0, b.y0);
-    if (width <= 0.f || height <= 0.f)
-        return 0.f;
-    const float common = width * height;
-    const float all = (a.x1 - a.x0) * (a.y1 - a.y0) + (b.x1 - b.x0) * (b.y1 - b.y0) - common;
-    return common / all;
+    const double width = double{std::min(a.x1, b.x1)} - std::max(a.x0, b.x0);
+    const double height = double{std::min(a.y1, b.y1)} - std::max(a.y0, b.y0);
+    if (width <= 0. || height <= 0.)
+        return 0.;
+    const auto area = [](const Detection &box) { return (double{box.x1} - box.x0) * (double{box.y1} - box.y0); };
+    const double common = width * height;
+    return common / (area(a) + area(b) - common);
 }
 
 } // namespace

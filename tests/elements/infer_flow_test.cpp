@@ -67,8 +67,8 @@ TEST_F(InferTest, EosBeforeTheFirstBuffer)
     EXPECT_TRUE(line.errors().empty());
 }
 
-// The best of a few rounds, because other programs may hold up any one of them; a flush that waited for the device would
-// take 60 ms in each.
+// The best of a few rounds, because other programs may hold up any one of them; a flush that waited for the device
+// would take 60 ms in each.
 TEST_F(InferTest, FlushDoesNotWaitForTheDevice)
 {
     const SimSetting slow("HL_SIM_COMPUTE_US", "60000");
@@ -261,12 +261,12 @@ public:
     explicit Holdings(std::shared_ptr<hl::Device> device) : device_(std::move(device)) {}
     void remember()
     {
-        descriptors_ = open_descriptors();
+        descriptors_ = hltest::open_descriptors();
         usage_ = device_->usage();
     }
     void expect_same() const
     {
-        EXPECT_EQ(open_descriptors(), descriptors_);
+        EXPECT_EQ(hltest::open_descriptors(), descriptors_);
         const hl::Device::Usage now = device_->usage();
         EXPECT_EQ(now.device_bytes, usage_.device_bytes);
         EXPECT_EQ(now.host_bytes, usage_.host_bytes);

@@ -119,10 +119,3 @@ TEST_F(LeaksControl, ABufferThatIsHeldIsSeen)
 
 INSTANTIATE_TEST_SUITE_P(All, Leaks, testing::ValuesIn(cases),
                          [](const testing::TestParamInfo<Case> &one) { return std::string(one.param.name); });
-
-int main(int argc, char **argv)
-{
-    ::setenv("GST_TRACERS", "leaks", 1);
-    testing::InitGoogleTest(&argc, argv);
-    return RUN_ALL_TESTS();
-}

@@ -47,6 +47,7 @@ protected:
     }
 
     unsigned in_flight_ = 0;
+    SimSetting compute_{"HL_SIM_COMPUTE_US", "300"};
 };
 
 } // namespace
@@ -54,7 +55,6 @@ protected:
 TEST_P(CapsChanges, AThousandWithRequestsInFlight)
 {
     constexpr unsigned rounds = 1000;
-    const SimSetting compute("HL_SIM_COMPUTE_US", "300");
     FrameCount frames;
     Latch changes;
     Line line(launch("videotestsrc name=source ! capsfilter name=caps caps-change-mode=delayed"));
@@ -67,8 +67,9 @@ TEST_P(CapsChanges, AThousandWithRequestsInFlight)
         ASSERT_NO_FATAL_FAILURE(run_changes(line, frames, changes, warm ? 50 : rounds, !warm));
         line.set(GST_STATE_READY);
         ASSERT_EQ(line.settle(), GST_STATE_CHANGE_SUCCESS);
-        if (warm)
+        if (warm) {
             ASSERT_NO_FATAL_FAILURE(before(frames));
+        }
     }
     tell_running();
     after(frames, std::format("{} changes of size and format, {} of them with frames in flight", rounds, in_flight_));

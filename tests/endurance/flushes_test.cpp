@@ -54,8 +54,9 @@ protected:
             ASSERT_EQ(line.settle(), GST_STATE_CHANGE_SUCCESS);
             line.set(GST_STATE_READY);
             ASSERT_EQ(line.settle(), GST_STATE_CHANGE_SUCCESS);
-            if (warm)
+            if (warm) {
                 ASSERT_NO_FATAL_FAILURE(before(frames));
+            }
         }
         tell_running();
         after(frames, std::format("{} {}, {} of them with requests on the device", rounds, what, in_flight_));

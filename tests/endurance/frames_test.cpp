@@ -12,7 +12,11 @@ protected:
     {
         g_object_set(line.element("source").get(), "num-buffers", frames, nullptr);
         every_ = every;
-        ASSERT_TRUE(line.run());
+        line.set(GST_STATE_PLAYING);
+        const auto bus = GstPtr<GstBus>::adopt(gst_element_get_bus(line.get()));
+        const auto end = GstPtr<GstMessage>::adopt(gst_bus_timed_pop(bus.get(), 300 * GST_SECOND));
+        ASSERT_TRUE(end) << seen_ << " frames";
+        ASSERT_EQ(GST_MESSAGE_TYPE(end.get()), GST_MESSAGE_EOS);
         line.set(GST_STATE_READY);
         ASSERT_EQ(line.settle(), GST_STATE_CHANGE_SUCCESS);
     }

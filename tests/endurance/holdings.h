@@ -29,13 +29,13 @@ public:
     };
     // Dma-bufs, and the memfds that stand in for them where there is no /dev/udmabuf: descriptors, and mappings of
     // them. Of the heap everything is counted, to the byte: GLIBC_TUNABLES turns off the caches of its threads.
-    static constexpr std::array<Witness, 10> witnesses{{{"descriptors", 0, 24},
+    static constexpr std::array<Witness, 10> witnesses{{{"descriptors", 0, 48},
                                                         {"threads", 0, 4},
-                                                        {"dma-bufs", 0, 24},
-                                                        {"mapped", 0, 24},
+                                                        {"dma-bufs", 0, 48},
+                                                        {"mapped", 0, 48},
                                                         {"HBM", 0, 1 << 20},
                                                         {"host pages", 0, 1 << 20},
-                                                        {"exports", 0, 24},
+                                                        {"exports", 0, 48},
                                                         {"requests", 0, 8},
                                                         {"heap", 16 << 10, 256 << 10},
                                                         {"anonymous", 4 << 20, 4 << 20}}};

@@ -76,6 +76,7 @@ FAULTS = {
     'timed': ' copy:1=delay:20ms , submit:2=delay:3600s,frame:9=delay:1us,copy:2=stall',
     'lost': 'lost@alloc:1,lost@frame:18446744073709551615,hbm-full',
     'misplaced': 'alloc:1=stall',
+    'more_points': 'open:1=EACCES,recover:1=EBUSY,alloc-host:2=ENOMEM,pages:1=EMFILE,run:3=EIO,submit:1=stall:20ms,fence:1=ETIMEDOUT',
     'zeroth': 'copy:0=EIO',
     'long_delay': 'copy:1=delay:3601s',
     'empty_item': 'hbm-full,,hbm-full',
@@ -87,31 +88,85 @@ DEVICESPEC = {
 }
 
 
-def tensor(dims, values, flags=4, labels=0, size=(640, 480), score=128, iou=128, most=99, type_=None, transform=None):
+FLOAT32 = 10        # core/dtype.h
+YOLOV8, YOLOV5, SSD, CLASSIFIER, YOLOV8_SEG = range(5)      # inference/tensordecoder.h
+CLASS_AWARE, SOFTMAX, TRANSFORM, MODEL_SIZE, WANTED, WIDE = (1 << bit for bit in range(6))
+
+
+def tensors(kind, shapes, values, flags=CLASS_AWARE, labels=0, size=(640, 480), score=128, iou=128, most=99, top_k=0, types=None, transform=None, model=None, wanted=None):
     """As fuzztensors.cpp read_setup() takes it."""
-    out = struct.pack('<B', len(dims)) + struct.pack(f'<{len(dims)}h', *dims) + struct.pack('<B', flags)
-    if type_ is not None:
-        out += struct.pack('<B', type_)
-    out += struct.pack('<HHHBBB', labels, size[0] - 1, size[1] - 1, score, iou, most)
-    if transform is not None:
-        out += struct.pack('<4f', *transform)
-    return out + struct.pack(f'<{len(values)}f', *values)
+    for bit, given in ((TRANSFORM, transform), (MODEL_SIZE, model), (WANTED, wanted)):
+        flags |= bit if given is not None else 0
+    out = struct.pack('<BBHHHBBBBB', kind, flags, labels, size[0] - 1, size[1] - 1, score, iou, most, 255, top_k)
+    out += struct.pack('<4f', *transform) if transform is not None else b''
+    out += struct.pack('<HH', *model) if model is not None else b''
+    out += struct.pack('<B', wanted) if wanted is not None else b''
+    for shape, type_ in zip(shapes, types or [FLOAT32] * len(shapes)):
+        out += struct.pack('<B', len(shape)) + struct.pack(f'<{len(shape)}h', *shape) + struct.pack('<B', type_)
+    return out + (values if isinstance(values, bytes) else struct.pack(f'<{len(values)}f', *values))
 
 
 NAN, INF = float('nan'), float('inf')
 TWO_BOXES = [100, 102, 300, 0, 0, 0, 100, 102, 300, 0, 0, 0, 50, 50, 60, 1, 0, 0, 50, 50, 60, 1, 0, 0, 0.9, 0.8, 0.7, 0, 0, 0]
+THREE_OF_SSD = [0.1, 0.1, 0.4, 0.4, 0.2, 0.2, 0.9, 0.8, NAN, 0, 1, 1]
 TENSORS = {
-    'boxes': tensor((1, 5, 6), TWO_BOXES),
-    'boxes_first': tensor((1, 6, 5), [100, 100, 50, 50, 0.9], labels=1),
-    'column_major': tensor((1, 5, 6), TWO_BOXES, flags=6),
-    'letterboxed': tensor((1, 5, 6), TWO_BOXES, flags=20, transform=(0.5, 0.5, 0, 80)),
-    'no_scale': tensor((1, 5, 6), TWO_BOXES, flags=20, transform=(0, NAN, INF, -INF)),
-    'not_numbers': tensor((1, 6, 7), [NAN, INF, -INF, 1e38, -1e38, 0.5, 1.0]),
-    'other_type': tensor((1, 5, 6), TWO_BOXES, flags=12, type_=8),
-    'unknown_dim': tensor((1, -1, 6), []),
-    'rank_2': tensor((84, 100), [1.0]),
-    'no_dims': tensor((), []),
-    'blocks': tensor((1, 6, 1100), [0.1, 200.0, 0.7, 30.0, 0.99]),
+    'boxes': tensors(YOLOV8, [(1, 5, 6)], TWO_BOXES),
+    'boxes_first': tensors(YOLOV8, [(1, 6, 5)], [100, 100, 50, 50, 0.9], labels=1),
+    'letterboxed': tensors(YOLOV8, [(1, 5, 6)], TWO_BOXES, transform=(0.5, 0.5, 0, 80)),
+    'no_scale': tensors(YOLOV8, [(1, 5, 6)], TWO_BOXES, transform=(0, NAN, INF, -INF)),
+    'not_wanted': tensors(YOLOV8, [(1, 5, 6)], TWO_BOXES, wanted=2),
+    'not_numbers': tensors(YOLOV8, [(1, 6, 7)], [NAN, INF, -INF, 1e38, -1e38, 0.5, 1.0]),
+    'other_type': tensors(YOLOV8, [(1, 5, 6)], TWO_BOXES, types=[8]),
+    'unknown_dim': tensors(YOLOV8, [(1, -1, 6)], []),
+    'rank_2': tensors(YOLOV8, [(84, 100)], [1.0]),
+    'no_dims': tensors(YOLOV8, [()], []),
+    'slivers': tensors(YOLOV8, [(1, 5, 6)], [1e-25] * 6 + [50] * 6 + [1e-25] * 6 + [1e-25] * 6 + [0.9] * 6),
+    'blocks': tensors(YOLOV8, [(1, 6, 1100)], [0.1, 200.0, 0.7, 30.0, 0.99]),
+    'objectness': tensors(YOLOV5, [(1, 3, 7)], [100, 100, 50, 50, 0.9, 0.1, 0.8, 102, 100, 50, 50, 0.8, 0, 0.9, 300, 300, 60, 60, NAN, 1, 1]),
+    'ssd': tensors(SSD, [(1, 3, 4), (1, 3), (1, 3), (1,)], THREE_OF_SSD + [0.9, 0.8, INF, 1, 2, 3, 3]),
+    'ssd_of_integers': tensors(SSD, [(1, 3, 4), (1, 3), (1, 3), (1,)], struct.pack('<15f3iq', *THREE_OF_SSD, 0.9, 0.8, 0.7, 1, -1, 70000, -5), types=[FLOAT32, FLOAT32, 5, 7]),
+    'classifier': tensors(CLASSIFIER, [(1, 5)], [1, 2, 3, NAN, INF], flags=SOFTMAX, score=10, top_k=4),
+    'classifier_of_bytes': tensors(CLASSIFIER, [(6,)], bytes([255, 0, 128, 7, 255, 254]), top_k=2, types=[0]),
+    'masks': tensors(YOLOV8_SEG, [(1, 7, 9), (1, 2, 4, 4)], [100.0] * 18 + [50.0] * 18 + [0.9, 0.8, 0.7] * 3 + [1.0, -1.0, 0.5] * 6 + [1, -1, NAN, 0.25] * 8, model=(320, 320)),
+}
+
+
+def field(number, content):
+    """A field of protobuf: a number, or bytes."""
+    def varint(value):
+        return bytes([value]) if value < 128 else bytes([value & 127 | 128]) + varint(value >> 7)
+    if isinstance(content, int):
+        return varint(number << 3) + varint(content)
+    return varint(number << 3 | 2) + varint(len(content)) + content
+
+
+def elsewhere(location, **more):
+    """TensorProto with external data."""
+    pairs = {'location': location, **more}
+    return field(1, 3) + b''.join(field(13, field(1, key.encode()) + field(2, value.encode())) for key, value in pairs.items()) + field(14, 1)
+
+
+def nested(depth):
+    graph = field(5, elsewhere('deep.data'))
+    for _ in range(depth):
+        graph = field(1, field(5, field(6, graph)))
+    return graph
+
+
+MODELFILE = {
+    'beside': field(1, 8) + field(7, field(5, elsewhere('weights.data', offset='4096', length='12'))),
+    'outside': field(7, field(5, elsewhere('../../etc/passwd'))),
+    'length_of_no_number': field(7, field(5, elsewhere('a', length='-1'))),
+    'length_too_large': field(7, field(5, elsewhere('a', offset='9223372036854775807', length='9223372036854775807'))),
+    'sparse': field(7, field(15, field(1, elsewhere('values')) + field(2, elsewhere('indices')))),
+    'in_an_attribute': field(7, field(1, field(5, field(5, elsewhere('attribute'))))),
+    'deep': field(7, nested(8)),
+    'too_deep': field(7, nested(200)),
+    'cut_off': field(7, field(5, elsewhere('weights.data')))[:-3],
+    'beyond_its_message': b'\x3a\x7f\x2a\x05abc',
+    'endless_number': b'\xff' * 16,
+    'group': b'\x3b\x3c',
+    'empty': b'',
 }
 
 
@@ -148,7 +203,7 @@ def encoded(seeds):
 
 
 SEEDS = {f'{target}/{name}': seed for target, seeds in {
-    'modelinfo': MODELINFO, 'labels': LABELS | LABEL_BYTES, 'faults': FAULTS, 'devicespec': DEVICESPEC, 'tensors': TENSORS, 'pcitree': PCITREE,
+    'modelinfo': MODELINFO, 'labels': LABELS | LABEL_BYTES, 'faults': FAULTS, 'devicespec': DEVICESPEC, 'tensors': TENSORS, 'modelfile': MODELFILE, 'pcitree': PCITREE,
 }.items() for name, seed in encoded(seeds).items()}
 
 if __name__ == '__main__':

@@ -222,7 +222,7 @@ Status DataFile::check(uint64_t needed) const
     const fs::path file = fs::canonical(folder_ / name, error);
     if (error)
         return missing(std::format("cannot be opened: {}", errno_text(error.value())), error.value());
-    if (!std::ranges::starts_with(file, folder_))
+    if (std::ranges::mismatch(folder_, file).in1 != folder_.end())
         return outside(std::format("a link to {}, outside of its folder", file.string()));
     struct stat st{};
     if (::stat(file.c_str(), &st) != 0 || !S_ISREG(st.st_mode))
