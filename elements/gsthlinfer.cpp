@@ -355,14 +355,11 @@ static gboolean gst_hl_infer_sink_query(GstPad *pad, GstObject *parent, GstQuery
         return self->priv->stream && self->priv->stream->propose_allocation(query, self->priv->src);
     case GST_QUERY_CAPS:
     case GST_QUERY_ACCEPT_CAPS:
-        return gst_hl_complete_caps_query(pad, query, gst_pad_query_default(pad, parent, query));
+        return gst_hl_complete_caps_query(pad, query,
+                                          gst_hl_infer_caps_query(self, pad, self->priv->src, query) ||
+                                              gst_pad_query_default(pad, parent, query));
     case GST_QUERY_CONTEXT:
         if (gst_hl_handle_context_query(GST_ELEMENT_CAST(self), query, self->priv->device))
-            return TRUE;
-        break;
-    case GST_QUERY_CAPS:
-    case GST_QUERY_ACCEPT_CAPS:
-        if (gst_hl_infer_caps_query(self, pad, self->priv->src, query))
             return TRUE;
         break;
     default:
@@ -457,7 +454,9 @@ static gboolean gst_hl_infer_src_query(GstPad *pad, GstObject *parent, GstQuery 
     case GST_QUERY_LATENCY:
         return gst_hl_infer_latency_query(self, query);
     case GST_QUERY_CAPS:
-        return gst_hl_complete_caps_query(pad, query, gst_pad_query_default(pad, parent, query));
+        return gst_hl_complete_caps_query(pad, query,
+                                          gst_hl_infer_caps_query(self, pad, self->priv->sink, query) ||
+                                              gst_pad_query_default(pad, parent, query));
     case GST_QUERY_CUSTOM:
         if (const GstStructure *asked = gst_query_get_structure(query);
             asked && gst_structure_has_name(asked, "gst-hl-labels"))
@@ -467,7 +466,6 @@ static gboolean gst_hl_infer_src_query(GstPad *pad, GstObject *parent, GstQuery 
         if (gst_hl_handle_context_query(GST_ELEMENT_CAST(self), query, self->priv->device))
             return TRUE;
         break;
-    case GST_QUERY_CAPS:
     case GST_QUERY_ACCEPT_CAPS:
         if (gst_hl_infer_caps_query(self, pad, self->priv->sink, query))
             return TRUE;

@@ -208,7 +208,8 @@ static GstFlowReturn gst_hl_transform_sink_event(GstPad *pad, GstObject *parent,
     const bool caps = GST_EVENT_TYPE(event) == GST_EVENT_CAPS;
     if (GST_EVENT_TYPE(event) == GST_EVENT_FLUSH_STOP)
         priv.failed = false;
-    const bool refused = priv.failed && GST_EVENT_IS_SERIALIZED(event);
+    const bool refused =
+        priv.failed && (gst_event_type_get_flags(GST_EVENT_TYPE(event)) & GST_EVENT_TYPE_SERIALIZED) != 0;
     if (refused || (caps && !gst_hl_transform_takes(GST_HL_TRANSFORM(parent), event))) {
         gst_event_unref(event);
         return GST_FLOW_FLUSHING;

@@ -3,8 +3,6 @@
 # shellcheck shell=bash
 
 HL_ROOT_RECIPE=1                      # raise it when make_root changes what a root contains
-HL_ROOT_MB=2900                      # what a root weighs with its downloads, for the progress line
-HL_ROOT_NEEDS_MB=4000                 # with the downloaded packages, before they are deleted
 
 # Files and directories that enter.sh binds over: they must exist in the root.
 HL_ROOT_MOUNT_POINTS=(etc/resolv.conf etc/hosts etc/localtime etc/machine-id)
@@ -38,6 +36,9 @@ prepare_machine() {
   enter_root
 }
 
+# What a root weighs with its downloads, before they are deleted.
+root_mb() { case $HL_SUITE in trixie) echo 2900 ;; *) echo 3700 ;; esac; }
+
 # wants_root COMMAND: whatever the host offers. The virtual machine's file system is the root's.
 wants_root() { [ "$1" = vm ] || [ "$HL_SUITE" != trixie ]; }
 
@@ -54,7 +55,7 @@ make_root() {
       "use a Debian or Ubuntu machine, or a container with Debian 13"
     prepare_maker
     remove_root "$HL_ROOT.new"        # left by an interrupted run
-    check_disk "$HL_ROOT_NEEDS_MB" "the $(suite_title) root"
+    check_disk "$(($(root_mb) + 1100))" "the $(suite_title) root"
     local sources=()
     mapfile -t sources < <(root_sources /etc/apt)
     install_root_tools "${sources[@]}"
@@ -167,7 +168,7 @@ host_apt_options() {
   LC_ALL=C apt-config dump 2>/dev/null | grep -E '^Acquire::(https?::(Proxy|CaInfo|CaPath|Verify)|Check-(Valid-Until|Date) |ForceIPv)' | grep -v ' "";$' | sed 's/;$//' || true
 }
 
-root_progress() { size_progress "$HL_ROOT.new" "$HL_ROOT_MB"; }
+root_progress() { size_progress "$HL_ROOT.new" "$(root_mb)"; }
 
 # size_progress DIR MB: a user cannot look into every directory of root's: what du sees is enough.
 size_progress() { { du -smx "$1" 2>/dev/null || true; } | awk -v whole="$2" '{ size = $1 } END { printf "%5d of about %d MB", size, whole }'; }

@@ -493,14 +493,14 @@ std::vector<Rule> node_rules()
              const Status first = holds_true(!busy, "a duplicate did not hold it");
              return first ? outcome(hl::Device::open(own_name())) : first;
          }},
-        {"What is in use can still be asked about (the control node)",
-         "habanalabs_drv.c hl_device_open_ctrl()",
+        {"What is in use is still listed (the kernel's attributes need no open)",
+         "sysfs.c device_type_show()",
          "enumerate()",
          granted(),
          {{hl::test::on_driver, apart(played)}},
          [](DeviceRig &rig) {
              const auto all = hl::Device::enumerate();
-             return holds_true(std::ranges::contains(all, rig.device->info().chip, &hl::DeviceInfo::chip),
+             return holds_true(std::ranges::contains(all, rig.device->info().chip, &hl::DeviceListing::chip),
                                "the chip is not listed");
          }},
     };
