@@ -30,8 +30,8 @@ LEFT_OUT = {
     } for variant in ('asan', 'tsan')
 } | {'sid': {'vm': 'the virtual machine is made of the Debian 13 root, with the kernel and QEMU of its backports',
                'image': 'the image is made of Debian 13'}}
-# Too long for every change (image: minutes and a download of 300 MB): these run only when they are named.
-ON_REQUEST_SUITES = ['endurance', 'image']
+# Too long for every change (image: minutes and a download of 300 MB; clang: everything compiled once more): these run only when they are named.
+ON_REQUEST_SUITES = ['clang', 'endurance', 'image']
 TIMEOUT_MULTIPLIER = {'default': 1, 'release': 1, 'asan': 5, 'tsan': 10}
 
 
