@@ -28,8 +28,8 @@ enum { PROP_0, PROP_DEVICE, PROP_ZERO_COPY, PROP_STATS };
 struct Private {
     GCharPtr device_spec;                            // guarded by the object lock
     GstHlZeroCopy zero_copy = GST_HL_ZERO_COPY_AUTO; // guarded by the object lock
-    GstPtr<GstHlDevice> device;                      // gst_hl_ensure_device() guards it
-    std::shared_ptr<hl::Device> open;                // the same, for the streaming thread; set below READY->PAUSED
+    GstPtr<GstHlDevice> device;       // gst_hl_ensure_device() guards it
+    std::shared_ptr<hl::Device> open; // the same, for the streaming thread; set below READY->PAUSED
     hl::CopyCounters counters;
     GstHlFrameRate rate;
     // A frame's copy by the CPU, its DMA, and its stay in this element.
@@ -92,7 +92,8 @@ GCharPtr device_spec(GstHlTransform *self)
 
 const gchar *factory_name(GstHlTransform *self)
 {
-    return GST_OBJECT_NAME(gst_element_get_factory(GST_ELEMENT(self)));
+    const GstElementFactory *factory = gst_element_get_factory(GST_ELEMENT(self));
+    return factory ? GST_OBJECT_NAME(factory) : GST_OBJECT_NAME(self);
 }
 
 bool ensure_device(GstHlTransform *self)

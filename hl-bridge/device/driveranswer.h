@@ -20,7 +20,7 @@ namespace hl {
 }
 
 // Of a submission or a wait for one, besides: it was aborted by a reset, or timed out, upon which the driver resets
-// (command_submission.c hl_wait_ioctl, hl_wait_for_fence), or a reset had begun (hl_cs_sanity_checks).
+// (command_submission.c hl_wait_ioctl, hl_wait_for_fence), or a reset had begun.
 [[nodiscard]] constexpr bool submission_says_lost(int err) noexcept
 {
     return call_says_lost(err) || err == EIO || err == ETIMEDOUT || err == EPERM;

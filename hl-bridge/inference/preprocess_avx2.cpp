@@ -416,27 +416,28 @@ HL_AVX2 inline __m256 weave(__m256i at, __m256 first, __m256 second, __m256 thir
     return _mm256_blend_ps(two, _mm256_permutevar8x32_ps(third, at), 0x24);
 }
 
-struct Woven {
-    __m256 at[3];
+// Which pixel each place of three registers is of; float `at` of the 24 that eight pixels make is channel at % 3 of pixel
+// at / 3.
+struct Order {
+    __m256i first, second, third;
 };
-
-// Eight pixels from x on; float `at` of the 24 is channel at % 3 of pixel at / 3.
-HL_AVX2 inline Woven weave_pixels(const std::array<float *, 3> &channels, uint32_t x) noexcept
+HL_AVX2 inline Order pixel_order() noexcept
 {
-    const __m256 r = _mm256_loadu_ps(channels[0] + x), g = _mm256_loadu_ps(channels[1] + x),
-                 b = _mm256_loadu_ps(channels[2] + x);
-    return {{weave(_mm256_setr_epi32(0, 0, 0, 1, 1, 1, 2, 2), r, g, b),
-             weave(_mm256_setr_epi32(2, 3, 3, 3, 4, 4, 4, 5), b, r, g),
-             weave(_mm256_setr_epi32(5, 5, 6, 6, 6, 7, 7, 7), g, b, r)}};
+    return {_mm256_setr_epi32(0, 0, 0, 1, 1, 1, 2, 2), _mm256_setr_epi32(2, 3, 3, 3, 4, 4, 4, 5),
+            _mm256_setr_epi32(5, 5, 6, 6, 6, 7, 7, 7)};
 }
 
 HL_AVX2 void interleave(const std::array<float *, 3> &channels, uint32_t width, float *out) noexcept
 {
+    const Order order = pixel_order();
     uint32_t x = 0;
     for (; x + block <= width; x += block) {
-        const Woven pixels = weave_pixels(channels, x);
-        for (size_t i = 0; i < 3; ++i)
-            _mm256_storeu_ps(out + size_t{x} * 3 + i * block, pixels.at[i]);
+        const __m256 r = _mm256_loadu_ps(channels[0] + x), g = _mm256_loadu_ps(channels[1] + x),
+                     b = _mm256_loadu_ps(channels[2] + x);
+        float *to = out + size_t{x} * 3;
+        _mm256_storeu_ps(to, weave(order.first, r, g, b));
+        _mm256_storeu_ps(to + 8, weave(order.second, b, r, g));
+        _mm256_storeu_ps(to + 16, weave(order.third, g, b, r));
     }
     scalar_kernels().interleave({channels[0] + x, channels[1] + x, channels[2] + x}, width - x, out + size_t{x} * 3);
 }
@@ -456,11 +457,15 @@ HL_F16C void to_halves(const float *in, uint32_t width, Half *out) noexcept
 
 HL_F16C void to_halves_interleaved(const std::array<float *, 3> &channels, uint32_t width, Half *out) noexcept
 {
+    const Order order = pixel_order();
     uint32_t x = 0;
     for (; x + block <= width; x += block) {
-        const Woven pixels = weave_pixels(channels, x);
-        for (size_t i = 0; i < 3; ++i)
-            store_halves(out + size_t{x} * 3 + i * block, pixels.at[i]);
+        const __m256 r = _mm256_loadu_ps(channels[0] + x), g = _mm256_loadu_ps(channels[1] + x),
+                     b = _mm256_loadu_ps(channels[2] + x);
+        Half *to = out + size_t{x} * 3;
+        store_halves(to, weave(order.first, r, g, b));
+        store_halves(to + 8, weave(order.second, b, r, g));
+        store_halves(to + 16, weave(order.third, g, b, r));
     }
     scalar_kernels().to_halves_interleaved({channels[0] + x, channels[1] + x, channels[2] + x}, width - x,
                                            out + size_t{x} * 3);

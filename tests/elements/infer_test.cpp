@@ -419,7 +419,10 @@ TEST_F(InferTest, AnswersCapsFromBothSides)
         return gst_pad_peer_query_accept_caps(h->srcpad, caps.get());
     };
     EXPECT_TRUE(accepts("RGB"));
-    EXPECT_FALSE(accepts("Y42B"));
+    EXPECT_TRUE(accepts("Y444")) << "to be refused in words (refusal_test)";
+    gst_harness_set_sink_caps(h.get(), video_caps("NV12", 64, 64));
+    EXPECT_TRUE(accepts("NV12"));
+    EXPECT_FALSE(accepts("RGB")) << "downstream does not take it";
 }
 
 TEST_F(InferTest, AddsItsLatencyForLiveSources)
