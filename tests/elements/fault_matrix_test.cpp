@@ -145,14 +145,6 @@ const Row rows[] = {
       {"delay:20ms", ""}}},
 };
 
-size_t threads_now()
-{
-    size_t count = 0;
-    for ([[maybe_unused]] const auto &entry : std::filesystem::directory_iterator("/proc/self/task"))
-        ++count;
-    return count;
-}
-
 // What stops is gone a moment after it was told to: threads of GStreamer, of the last jobs of a stream.
 bool comes_true(const std::function<bool()> &condition)
 {
@@ -276,7 +268,7 @@ protected:
     std::string strike(const Scenario &scenario, const std::string &fault, const std::string &code)
     {
         SetUp();
-        const size_t descriptors = open_descriptors(), threads = threads_now();
+        const size_t descriptors = hltest::open_descriptors(), threads = hltest::threads();
         std::string outcome = "never struck";
         {
             const SimSetting setting("HL_SIM_FAULTS", fault);
@@ -293,10 +285,10 @@ protected:
             line.set(GST_STATE_NULL);
             EXPECT_TRUE(comes_true([&] { return nothing_left(*held); })) << left(*held);
         }
-        EXPECT_TRUE(comes_true([=] { return open_descriptors() == descriptors; }))
-            << open_descriptors() << " descriptors, " << descriptors << " before";
-        EXPECT_TRUE(comes_true([=] { return threads_now() <= threads; }))
-            << threads_now() << " threads, " << threads << " before";
+        EXPECT_TRUE(comes_true([=] { return hltest::open_descriptors() == descriptors; }))
+            << hltest::open_descriptors() << " descriptors, " << descriptors << " before";
+        EXPECT_TRUE(comes_true([=] { return hltest::threads() <= threads; }))
+            << hltest::threads() << " threads, " << threads << " before";
         EXPECT_TRUE(comes_true([] { return live_objects().empty(); })) << live_objects();
         return outcome;
     }
@@ -380,7 +372,7 @@ TEST_F(FaultMatrix, ARefusedOpenIsOneError)
         for (const char letter : {'h', 'd'}) {
             SetUp();
             SCOPED_TRACE(effect.what);
-            const size_t descriptors = open_descriptors();
+            const size_t descriptors = hltest::open_descriptors();
             {
                 Line line(launch(scenarios.at(letter)));
                 {
@@ -392,7 +384,7 @@ TEST_F(FaultMatrix, ARefusedOpenIsOneError)
                 line.set(GST_STATE_NULL);
                 EXPECT_TRUE(play(line)) << "does not play again";
             }
-            EXPECT_TRUE(comes_true([=] { return open_descriptors() == descriptors; }));
+            EXPECT_TRUE(comes_true([=] { return hltest::open_descriptors() == descriptors; }));
         }
 }
 

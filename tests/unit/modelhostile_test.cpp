@@ -204,7 +204,7 @@ TEST_F(HostileModelTest, FlippedBitsAreAnErrorOrAModel)
     size_t refused = 0, loaded = 0;
     for (int i = 0; i < 400; ++i) {
         std::string content = whole;
-        for (unsigned flips = 1 + random() % 3; flips > 0; --flips)
+        for (auto flips = 1 + random() % 3; flips > 0; --flips)
             content[random() % content.size()] ^= static_cast<char>(1 << random() % 8);
         const auto result = load(dir.write("flipped.onnx", content));
         ++(result ? loaded : refused);

@@ -46,7 +46,7 @@ TEST(SimMemory, NamesTheChipsThereAre)
         EXPECT_NE(refused.error().cause.find(name), std::string::npos) << refused.error().cause;
         EXPECT_EQ(refused.error().remedy, "set HL_SIM_CHIP to gaudi2 or gaudi");
         // Listing the devices is not opening them.
-        EXPECT_TRUE(std::ranges::contains(hl::Device::enumerate(), std::string("sim"), &hl::DeviceInfo::spec));
+        EXPECT_TRUE(std::ranges::contains(hl::Device::enumerate(), std::string("sim"), &hl::DeviceListing::spec));
     }
 }
 
