@@ -156,8 +156,10 @@ hl::Status take_settings(GstHlTensorDec *self)
     }
     state.wanted_known = false;
     auto finder = GstHlTensorFinder::create(state.settings.decoder, state.settings.tensor_id);
-    if (!finder)
+    if (!finder) {
+        state.settings.serial = 0; // so that no later frame is decoded by the settings before
         return std::unexpected(std::move(finder.error()));
+    }
     state.finder = std::move(*finder);
     return {};
 }
