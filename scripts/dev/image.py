@@ -78,12 +78,16 @@ def entry(name, epoch, source=None, link=None):
 
 
 def plugin_layer(stage, present, epoch, path):
-    """Writes what was installed below `stage` as a layer; directories that are `present` in the system are not repeated. A link leads GStreamer, which looks below /usr alone, to the plugin."""
+    """Writes what was installed below `stage` as a layer; directories that are `present` in the system are not repeated. A link leads GStreamer, which
+    looks where its own plugins are, to ours."""
     found = sorted(stage.rglob("*"), key=lambda p: p.relative_to(stage).parts)
     plugins = [p for p in found if p.name == "libgsthabana.so"]
     if len(plugins) != 1:
         raise RuntimeError(f"{len(plugins)} libgsthabana.so were installed, where one was expected")
     plugin = plugins[0].relative_to(stage)
+    places = [Path(name).parent for name in present if Path(name).name == "libgstcoreelements.so"]
+    if len(places) != 1:
+        raise RuntimeError(f"the system has {len(places)} libgstcoreelements.so, where GStreamer's has one")
     with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
         if "dev" not in present:
             archive.addfile(entry("dev", epoch))     # its nodes come from whoever runs the image
@@ -97,8 +101,8 @@ def plugin_layer(stage, present, epoch, path):
             else:
                 with file.open("rb") as content:
                     archive.addfile(entry(name, epoch, file), content)
-        if plugin.parts[:2] == ("usr", "local"):
-            archive.addfile(entry(str(Path("usr", *plugin.parts[2:])), epoch, link=f"/{plugin}"))
+        if plugin.parent != places[0]:
+            archive.addfile(entry(str(places[0] / plugin.name), epoch, link=f"/{plugin}"))
 
 
 def write_rootfs(runtime, runtime_end, layer, path):

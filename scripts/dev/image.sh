@@ -11,7 +11,7 @@ HL_RUNTIME_NEEDS_MB=4000              # while it is made: unpacked, with the dow
 
 # What belongs to the machine that made the system, or to nobody: apt's lists, caches and sources (they name the archive that was used here), logs, ids, the resolver of this network.
 HL_RUNTIME_CLEAN='rm -rf "$1"/etc/apt "$1"/var/lib/apt "$1"/var/cache/apt "$1"/var/cache/debconf/*-old "$1"/var/cache/ldconfig/aux-cache "$1"/var/lib/dpkg/*-old "$1"/var/log/* "$1"/run/* "$1"/tmp/*
-  rm -f "$1"/etc/hostname "$1"/etc/resolv.conf "$1"/etc/machine-id "$1"/var/lib/dbus/machine-id
+  rm -f "$1"/etc/hostname "$1"/etc/resolv.conf "$1"/etc/machine-id "$1"/var/lib/dbus/machine-id "$1"/usr/share/info/dir
   : >"$1"/etc/machine-id'
 
 dev_image() {

@@ -200,7 +200,8 @@ protected:
         const std::string model = std::format("model={}/boxes.onnx in-flight=2 compute-threads=1 timeout=20000000000",
                                               g_getenv("HL_TEST_MODELS"));
         std::string text = scenario.launch;
-        for (const auto &[name, value] : {std::pair<std::string, std::string>{"{caps}", caps}, {"{model}", model}})
+        const std::pair<std::string, std::string> words[] = {{"{caps}", caps}, {"{model}", model}};
+        for (const auto &[name, value] : words)
             if (const size_t at = text.find(name); at != std::string::npos)
                 text.replace(at, name.size(), value);
         return text;

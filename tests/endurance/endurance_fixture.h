@@ -22,8 +22,8 @@ struct Way {
 inline const Way ways[] = {
     {"host pages", "hlinfer name=infer in-flight=4 model=builtin:null"},
     {"HBM", "hlupload ! hlinfer name=infer in-flight=4 model=builtin:null ! hldownload"},
-    {"HBM, compute=host",
-     "hlupload ! hlinfer name=infer in-flight=4 compute=host compute-threads=1 model=MODELS/image-u8-nchw.onnx ! hldownload"},
+    {"HBM, compute=host", "hlupload ! hlinfer name=infer in-flight=4 compute=host compute-threads=1 "
+                          "model=MODELS/image-u8-nchw.onnx ! hldownload"},
 };
 
 inline void PrintTo(const Way &way, std::ostream *out)

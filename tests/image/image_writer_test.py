@@ -21,13 +21,16 @@ import image  # noqa: E402
 from ociarchive import OciArchive, Wrong  # noqa: E402
 
 EPOCH = 1_700_000_000
-PLUGIN = "usr/local/lib/x86_64-linux-gnu/gstreamer-1.0/libgsthabana.so"
+# Meson's libdir need not be that of the system.
+PLUGIN = "usr/local/lib64/gstreamer-1.0/libgsthabana.so"
+PLACE = "usr/lib/x86_64-linux-gnu/gstreamer-1.0"
 
 
 def make_runtime(path):
     with tarfile.open(path, "w") as archive:
         for name, content, kind in (("./", None, tarfile.DIRTYPE), ("./bin", "usr/bin", tarfile.SYMTYPE), ("./etc/", None, tarfile.DIRTYPE), ("./etc/name", b"debian", None),
-                                    ("./usr/", None, tarfile.DIRTYPE), ("./usr/local/", None, tarfile.DIRTYPE), ("./usr/local/lib/", None, tarfile.DIRTYPE)):
+                                    ("./usr/", None, tarfile.DIRTYPE), ("./usr/local/", None, tarfile.DIRTYPE), ("./usr/local/lib64/", None, tarfile.DIRTYPE),
+                                    (f"./{PLACE}/libgstcoreelements.so", b"elements", None)):
             info = tarfile.TarInfo(name)
             info.mtime = EPOCH - 5
             if kind == tarfile.SYMTYPE:
@@ -81,8 +84,8 @@ class ImageWriter(unittest.TestCase):
         with oci.layer(1) as layer:
             names = layer.getnames()
         self.assertIn(PLUGIN, names)
-        self.assertNotIn("usr/local/lib", names)        # the system has it
-        self.assertIn("usr/local/lib/x86_64-linux-gnu", names)
+        self.assertNotIn("usr/local/lib64", names)        # the system has it
+        self.assertIn("usr/local/lib64/gstreamer-1.0", names)
 
     def test_docker_of_old_finds_the_same_blobs(self):
         path = self.write("a")[0]
@@ -96,9 +99,9 @@ class ImageWriter(unittest.TestCase):
 
     def test_the_root_file_system_is_both_layers(self):
         found = members(self.write("a")[1])
-        self.assertEqual(sorted(found), sorted([".", "bin", "dev", "etc", "etc/name", "usr", "usr/local", "usr/local/lib", "usr/local/bin", "usr/local/bin/hl-doctor",
-                                                *map(str, list(Path(PLUGIN).parents)[:2]), PLUGIN, PLUGIN.replace("usr/local", "usr")]))
-        self.assertEqual(found[PLUGIN.replace("usr/local", "usr")].linkname, "/" + PLUGIN)
+        self.assertEqual(sorted(found), sorted([".", "bin", "dev", "etc", "etc/name", "usr", "usr/local", "usr/local/lib64", "usr/local/bin", "usr/local/bin/hl-doctor",
+                                                str(Path(PLUGIN).parent), PLUGIN, f"{PLACE}/libgstcoreelements.so", f"{PLACE}/libgsthabana.so"]))
+        self.assertEqual(found[f"{PLACE}/libgsthabana.so"].linkname, "/" + PLUGIN)
         self.assertEqual(found["usr/local/bin/hl-doctor"].mode, 0o755)
         self.assertEqual(found[PLUGIN].mode, 0o644)
         self.assertEqual({(m.uid, m.gid, m.uname, m.gname) for m in found.values()}, {(0, 0, "", "")})
