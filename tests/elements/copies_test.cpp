@@ -525,7 +525,7 @@ TEST(CopiesLaunch, AReportThatFindsNoRoomIsNotLost)
     for (const char *const format : {"text", "json"}) {
         const auto r = launch(std::format("GST_TRACERS='hlcopies(file=/dev/full,format={})'", format), copying_line());
         EXPECT_EQ(r.status, 0);
-        EXPECT_THAT(r.error, AllOf(HasSubstr("cannot write /dev/full: ENOSPC"), HasSubstr("hlupload"))) << format;
+        EXPECT_THAT(r.error, AllOf(HasSubstr("cannot write /dev/full: ENOSPC"), HasSubstr("videoflip0"))) << format;
     }
 }
 

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <format>
 #include <optional>
 #include <string>
 #include <vector>
@@ -138,7 +139,9 @@ TEST(DeviceProvider, TheSimulatorSaysThatItIsOne)
     const Bare machine;
     const auto device = only_device();
     ASSERT_TRUE(device);
-    EXPECT_EQ(display_name(device.get()), "Simulated Gaudi2 (no Gaudi is on the PCI bus)");
+    const char *const preset = g_getenv("HL_SIM_CHIP");
+    EXPECT_EQ(display_name(device.get()), std::format("Simulated {} (no Gaudi is on the PCI bus)",
+                                                      g_strcmp0(preset, "gaudi") == 0 ? "Gaudi" : "Gaudi2"));
     EXPECT_EQ(word(device.get(), "stand-in"), "SIM");
     EXPECT_EQ(word(device.get(), "device"), "sim");
     for (const char *absent : {"pci-address", "device.path", "driver", "driver-version", "firmware-version", "status"})

@@ -146,7 +146,7 @@ TEST_F(RefusalTest, WhatIsTakenIsChosen)
                                     "{(string)mixed,(string)progressive}");
         const auto answer = GstPtr<GstCaps>::adopt(gst_pad_query_caps(pad.get(), choice.get()));
         const auto want = caps_of("video/x-raw,format={(string)NV16,(string)P010_10LE},interlace-mode=progressive," +
-                                  std::string("width=[1,max],height=[1,max],framerate=[0/1,max]"));
+                                  std::string("width=(int)[1,max],height=(int)[1,max],framerate=(fraction)[0/1,max]"));
         EXPECT_TRUE(gst_caps_is_subset(answer.get(), want.get())) << GCharPtr(gst_caps_to_string(answer.get())).get();
         EXPECT_FALSE(gst_caps_is_empty(answer.get())) << factory;
         // And the pads' templates, which gst-inspect-1.0 shows, name what is taken alone.

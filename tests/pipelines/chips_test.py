@@ -42,7 +42,8 @@ class Chips(unittest.TestCase):
         os.environ.pop("HL_SIM_CHIP", None)
 
     def play(self, chip):
-        os.environ["HL_SIM_CHIP"] = chip
+        # A device of its own: the last chip's object lives until its last thread has let go of it.
+        os.environ.update(HL_SIM_CHIP=chip, HL_DEVICE=f"sim:chips_test.{os.getpid()}.{chip}")
         pipeline = Gst.parse_launch(LINE)
         info = GstVideo.VideoInfo.new_from_caps(pipeline.get_by_name("source").get_property("caps"))
         random = np.random.default_rng(20260101)
@@ -94,7 +95,7 @@ class Chips(unittest.TestCase):
                       f"downloads {seen['download']['downloads']}")
 
     def test_an_unknown_chip_is_named(self):
-        os.environ["HL_SIM_CHIP"] = "goya"
+        os.environ.update(HL_SIM_CHIP="goya", HL_DEVICE=f"sim:chips_test.{os.getpid()}.goya")
         pipeline = Gst.parse_launch(LINE)
         self.assertEqual(pipeline.set_state(Gst.State.PLAYING), Gst.StateChangeReturn.FAILURE)
         error, _ = pipeline.get_bus().pop_filtered(Gst.MessageType.ERROR).parse_error()

@@ -175,6 +175,7 @@ TEST_F(HostileModelTest, AbsurdSizesAreOneClearErrorAndTakeNoMemory)
 TEST_F(HostileModelTest, TornModelsAreOneErrorEach)
 {
     size_t refused = 0;
+    dir.write("boxes.labels.txt", read_file(test_model("boxes.labels.txt")));
     for (const char *const name : {"boxes.onnx", "planes-nv12.onnx", "image-u8-nhwc.onnx"}) {
         const std::string whole = read_file(test_model(name));
         fs::copy(test_model(name) + std::string(".modelinfo"), dir / "torn.onnx.modelinfo",
