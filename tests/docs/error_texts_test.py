@@ -38,15 +38,16 @@ PROVOKED = {
     "HL-DEV-006": ({"HL_SYSFS": "{f}/driverless"}, f"{FRAMES} ! {NULL} device=auto ! fakesink"),
     "HL-DEV-007": ({"HL_SIM_FAULTS": "much"}, f"{FRAMES} ! {NULL} ! fakesink"),
     "HL-MEM-001": ({"HL_SIM_FAULTS": "hbm-full"}, f"{FRAMES} ! hlupload ! fakesink"),
-    "HL-MEM-004": ({"HL_SIM_FAULTS": "export:1=EIO"}, f"{FOREIGN} ! hlupload ! fakesink"),
+    "HL-MEM-004": ({"HL_SIM_FAULTS": "udmabuf:1=EIO"}, f"{FRAMES} ! hlupload ! fakesink"),
     "HL-MEM-006": ({"HL_SIM_FAULTS": ",".join(f"alloc:{n}=ENOMEM" for n in range(1, 9))}, f"{FOREIGN} ! {DEMO} ! fakesink"),
     "HL-MEM-007": ({"HL_SIM_FAULTS": "export:1=EMFILE"}, f"{FOREIGN} ! hlupload ! fakesink"),
     "HL-MEM-008": ({}, f"{FRAMES} ! hlupload device=sim ! hldownload device={NAME}-2 ! fakesink"),
-    "HL-DMA-001": ({"HL_SIM_FAULTS": "copy:3=EIO"}, f"{FRAMES} ! hlupload ! fakesink"),
-    "HL-INF-001": ({"HL_SIM_FAULTS": "submit:4=EIO"}, f"{FRAMES} ! {DEMO} ! fakesink"),
+    "HL-DMA-001": ({"HL_SIM_FAULTS": "copy:3=EINVAL"}, f"{FRAMES} ! hlupload ! fakesink"),
+    "HL-INF-001": ({"HL_SIM_FAULTS": "submit:4=EINVAL"}, f"{FRAMES} ! {DEMO} ! fakesink"),
+    "HL-INF-002": ({"HL_SIM_FAULTS": "run:4=EINVAL"}, f"{FRAMES} ! {DEMO} ! fakesink"),
     "HL-INF-003": ({"HL_SIM_FAULTS": "submit:1=stall"}, f"{FRAMES} ! {DEMO} timeout=200000000 ! fakesink"),
     "HL-CPY-001": ({}, f"{FOREIGN} ! {DEMO} zero-copy=require ! fakesink"),
-    "HL-CPY-002": ({}, f"{FRAMES} ! x264enc key-int-max=5 ! avdec_h264 ! hlupload zero-copy=require ! fakesink"),
+    "HL-CPY-002": ({}, "videotestsrc num-buffers=3 ! video/x-raw,format=I420,width=320,height=240 ! vp9enc deadline=1 cpu-used=8 ! vp9dec ! hlupload zero-copy=require ! fakesink"),
     "HL-IMP-001": ({}, f"{FRAMES} ! {NULL} import-probe=/dev/video987 ! fakesink"),
     "HL-IMP-003": ({}, f"{FRAMES} ! {NULL} import-probe=/dev/null ! fakesink"),
     "HL-MOD-001": ({}, f"{FRAMES} ! hlinfer model={{f}}/none.onnx ! fakesink"),
@@ -55,6 +56,10 @@ PROVOKED = {
     "HL-MOD-004": ({}, f"{FRAMES} ! hlinfer model={MODELS}/demo.onnx model-info={{f}}/no-ini.modelinfo ! fakesink"),
     "HL-MOD-006": ({}, f"{FRAMES} ! {DEMO} ! hltensordec labels={{f}}/one.labels ! fakesink"),
     "HL-MOD-007": ({}, f"{FRAMES} ! {DEMO} ! hltensordec tensor-id=other ! fakesink"),
+    "HL-MOD-008": ({}, f"{FRAMES} ! {DEMO} ! hltensordec classes=cat ! fakesink"),
+    "HL-MOD-009": ({}, f"{FRAMES} ! hlinfer model={{f}}/outside.onnx model-info={MODELS}/demo.onnx.modelinfo ! fakesink"),
+    "HL-MOD-010": ({}, f"{FRAMES} ! hlinfer model={{f}}/large.onnx model-info={MODELS}/demo.onnx.modelinfo ! fakesink"),
+    "HL-FMT-001": ({}, f"{FRAMES.replace('NV12', 'ARGB64')} ! {DEMO} ! fakesink"),
     "HL-FMT-002": ({}, f"filesrc location=/dev/zero blocksize=100 num-buffers=3 ! video/x-raw,format=NV12,width=320,height=240,framerate=30/1 ! {DEMO} ! fakesink"),
     "HL-FMT-004": ({}, f"fakesrc num-buffers=3 ! {NULL} ! fakesink"),
 }
@@ -68,15 +73,14 @@ NOT_PROVOKED = {
     "HL-MEM-009": "needs an application that keeps a frame mapped",
     "HL-DMA-002": "elements give the whole request a deadline, which is HL-INF-003",
     "HL-DMA-003": "needs a driver that fences",
-    "HL-INF-002": "needs a model that loads, and fails when it runs",
     "HL-INF-004": "never on the bus",
     "HL-INF-005": "never on the bus",
     "HL-INF-006": "the simulator computes",
     "HL-IMP-002": "needs a node and a user who may not open it; tests/vm/doctor_test.py has both",
     **dict.fromkeys(("HL-IMP-004", "HL-IMP-005", "HL-IMP-006", "HL-IMP-007", "HL-IMP-008", "HL-IMP-009", "HL-IMP-010", "HL-IMP-011", "HL-IMP-012"), DRIVER),
     "HL-MOD-005": "loading checks the description first; model_test and onnxengine_test have models of each kind",
-    "HL-FMT-001": "negotiation refuses such caps before they come to an element; caps_test has them",
     "HL-FMT-003": "needs an element that sets a wrong GstVideoMeta",
+    "HL-FIL-001": "never on the bus: a report or a measured layout is not worth a pipeline; textfile_test and copies_test have it",
     "HL-INT-001": "a defect",
 }
 
@@ -99,7 +103,7 @@ def literals():
     """The string literals of the sources, those that stand side by side as one."""
     one = r'"(?:[^"\\\n]|\\.)*"'
     for folder in ("hl-bridge", "gst-plugin", "elements"):
-        for file in sorted((ROOT / folder).rglob("*.cpp")):
+        for file in sorted([*(ROOT / folder).rglob("*.cpp"), *(ROOT / folder).rglob("*.h")]):
             for run in re.findall(rf"{one}(?:\s*{one})*", file.read_text(encoding="utf-8")):
                 yield "".join(part[1:-1] for part in re.findall(one, run)).replace('\\"', '"')
 
@@ -114,6 +118,14 @@ def prepare(folder):
     bare = onnx.load(str(MODELS / "demo.onnx"))
     del bare.metadata_props[:]
     onnx.save(bare, str(folder / "bare.onnx"))
+    outside = onnx.load(str(MODELS / "demo.onnx"))
+    tensor = next(t for t in outside.graph.initializer if t.raw_data)
+    tensor.ClearField("raw_data")
+    tensor.data_location = onnx.TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../data.bin")
+    (folder / "outside.onnx").write_bytes(outside.SerializeToString())
+    with open(folder / "large.onnx", "wb") as large:
+        large.truncate(2 << 30)  # sparse
     (folder / "no-ini.modelinfo").write_text("what is this\n", encoding="ascii")
     (folder / "one.labels").write_text("one\n", encoding="ascii")
 

@@ -89,7 +89,7 @@ class ModelsPage(unittest.TestCase):
         print(f"precision {precision:.3f}, recall {recall:.3f}")
         self.assertGreaterEqual(precision, 0.9)
         self.assertGreaterEqual(recall, 0.9)
-        self.assertRegex((self.folder / "log.txt").read_text(encoding="utf-8"), r"5 classes, 2100 boxes, 5 labels")
+        self.assertRegex((self.folder / "log.txt").read_text(encoding="utf-8"), r"decoding yolov8 of 1x9x2100: 5 classes, 5 labels")
 
     def test_a_model_that_eats_planes_finds_the_same(self):
         precision, recall = self.ratios(detections_of(

@@ -2,47 +2,29 @@
 
 // GStreamer's leaks tracer counts every object that a line makes; when the line is gone, so are they.
 #include "infer_fixture.h"
+#include "liveobjects.h"
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
+#include <iterator>
 #include <thread>
 
 namespace {
 
+using testing::AnyOf;
 using testing::Contains;
-using testing::HasSubstr;
+using testing::ElementsAreArray;
+using testing::IsEmpty;
+using testing::StartsWith;
 
-GstPtr<GstTracer> leaks_tracer()
-{
-    GList *const tracers = gst_tracing_get_active_tracers();
-    GstPtr<GstTracer> found;
-    for (GList *at = tracers; at; at = at->next)
-        if (g_str_equal(G_OBJECT_TYPE_NAME(at->data), "GstLeaksTracer"))
-            found = GstPtr<GstTracer>::share(GST_TRACER(at->data));
-    g_list_free_full(tracers, gst_object_unref);
-    return found;
-}
-
-// What is alive, by type, without what GStreamer says may be.
+// What is alive of all that was made in these tests.
 std::vector<std::string> alive()
 {
-    const auto tracer = leaks_tracer();
-    if (!tracer) {
-        ADD_FAILURE() << "the leaks tracer is not there";
-        return {};
-    }
-    GstStructure *raw = nullptr;
-    g_signal_emit_by_name(tracer.get(), "get-live-objects", &raw);
-    const GstStructurePtr all(raw);
-    std::vector<std::string> out;
-    const GValue *list = raw ? gst_structure_get_value(raw, "live-objects-list") : nullptr;
-    for (guint i = 0; list && i < gst_value_list_get_size(list); ++i) {
-        const GstStructure *object = gst_value_get_structure(gst_value_list_get_value(list, i));
-        out.emplace_back(GCharPtr(gst_structure_to_string(object)).get());
-    }
-    return out;
+    static LiveObjects objects;
+    return objects.now();
 }
 
 struct Case {
@@ -50,6 +32,7 @@ struct Case {
     const char *launch;
     const char *faults = "";
     bool ends_well = true;
+    std::vector<std::string> theirs = {}; // what a stock element of the line leaves behind, types in their order
 };
 
 constexpr const char *source = "videotestsrc num-buffers=20 ! video/x-raw,format=NV12,width=320,height=240 ! ";
@@ -61,8 +44,13 @@ const std::array cases{
     Case{"UploadAndDownload", "hlupload ! hlinfer name=infer model=builtin:demo ! hltensordec ! hldownload ! fakesink"},
     Case{"ComputeOnHost", "hlupload ! hlinfer name=infer model=builtin:demo compute=host ! hltensordec ! hldownload ! "
                           "fakesink"},
-    Case{"Overlay", "hlupload ! hlinfer name=infer model=builtin:demo ! hltensordec ! hldownload ! videoconvert ! "
-                    "objectdetectionoverlay ! fakesink"},
+    Case{"Overlay",
+         "hlupload ! hlinfer name=infer model=builtin:demo ! hltensordec ! hldownload ! videoconvert ! "
+         "objectdetectionoverlay ! fakesink",
+         "",
+         true,
+         // gstobjectdetectionoverlay.c: neither stop() nor finalize() frees the composition of the last frame.
+         {"GstBuffer", "GstMemory", "GstVideoOverlayComposition", "GstVideoOverlayRectangle"}},
     Case{"Tee", "hlupload ! hlinfer name=infer model=builtin:demo ! tee name=t t. ! queue ! hltensordec ! fakesink "
                 "t. ! queue ! hldownload ! fakesink"},
     Case{"NoModel", "hlupload ! hlinfer name=infer model=/nonexistent.onnx ! hltensordec ! fakesink", "", false},
@@ -78,19 +66,40 @@ void PrintTo(const Case &one, std::ostream *out)
     *out << one.launch;
 }
 
-class Leaks : public InferTest, public testing::WithParamInterface<Case> {};
-using LeaksControl = InferTest;
+class LeaksControl : public InferTest {
+protected:
+    static void SetUpTestSuite()
+    {
+        g_setenv("GST_TRACERS", "leaks", TRUE);
+        InferTest::SetUpTestSuite();
+    }
+};
+class Leaks : public LeaksControl, public testing::WithParamInterface<Case> {};
 
-// A device that is working, or a bin's own thread, may hold a line's objects for some time after it.
-std::vector<std::string> alive_in_the_end(const std::vector<std::string> &wanted)
+// The types of what is alive and was not before. A device that is working, or a bin's own thread, may hold a line's
+// objects for some time after it, so this waits for there to be none, or those alone.
+std::vector<std::string> left_in_the_end(const std::vector<std::string> &before, const std::vector<std::string> &alone)
 {
     const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-    auto now = alive();
-    while (now != wanted && std::chrono::steady_clock::now() < limit) {
+    std::vector<std::string> left;
+    do {
         std::this_thread::yield();
-        now = alive();
-    }
-    return now;
+        const auto now = alive();
+        left.clear();
+        std::ranges::set_difference(now, before, std::back_inserter(left));
+        for (std::string &object : left)
+            object.resize(object.find('@'));
+    } while (!left.empty() && left != alone && std::chrono::steady_clock::now() < limit);
+    return left;
+}
+
+void play(const Case &one)
+{
+    const auto before = alive();
+    Line line(std::string(source) + one.launch);
+    EXPECT_EQ(line.run(), one.ends_well);
+    EXPECT_EQ(line.errors().empty(), one.ends_well);
+    EXPECT_GT(alive().size(), before.size()) << "the tracer sees a line that is there";
 }
 
 } // namespace
@@ -98,14 +107,11 @@ std::vector<std::string> alive_in_the_end(const std::vector<std::string> &wanted
 TEST_P(Leaks, NothingIsLeftAlive)
 {
     const SimSetting faults("HL_SIM_FAULTS", GetParam().faults);
+    play(GetParam()); // what is made once in a process (templates, static caps) is there from here on
     const auto before = alive();
-    {
-        Line line(std::string(source) + GetParam().launch);
-        EXPECT_EQ(line.run(), GetParam().ends_well);
-        EXPECT_EQ(line.errors().empty(), GetParam().ends_well);
-        EXPECT_GT(alive().size(), before.size()) << "the tracer sees a line that is there";
-    }
-    EXPECT_EQ(alive_in_the_end(before), before);
+    SetUp(); // another device, whose faults are still to come
+    play(GetParam());
+    EXPECT_THAT(left_in_the_end(before, GetParam().theirs), AnyOf(IsEmpty(), ElementsAreArray(GetParam().theirs)));
 }
 
 TEST_F(LeaksControl, ABufferThatIsHeldIsSeen)
@@ -114,7 +120,7 @@ TEST_F(LeaksControl, ABufferThatIsHeldIsSeen)
     const auto held = GstPtr<GstBuffer>::adopt(system_frame(0));
     const auto now = alive();
     EXPECT_EQ(now.size(), before.size() + 2) << "a buffer and its memory";
-    EXPECT_THAT(now, Contains(HasSubstr("GstBuffer")));
+    EXPECT_THAT(now, Contains(StartsWith("GstBuffer@")));
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Leaks, testing::ValuesIn(cases),
