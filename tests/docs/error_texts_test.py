@@ -132,10 +132,16 @@ def prepare(folder):
 
 def first_error(settings, line):
     """Code and text of the first error of ours that a launch line has on its bus: cause, newline, remedy."""
-    done = subprocess.run(["gst-launch-1.0", *line.split()], env={**os.environ, **settings}, capture_output=True, text=True, timeout=60, check=False)
-    said = done.stdout + done.stderr
-    found = re.search(r"ERROR: from element \S+: (HL-[A-Z]+-\d{3}): (.*?)\nAdditional debug info:", said, re.DOTALL)
-    return found.groups() if found else (None, said)
+    # Read as far as the error alone: gst-launch-1.0 takes an early one for the end of a main loop that does not run yet, and stands still then (gst-launch.c
+    # bus_sync_handler, of 1.26 and of 1.28).
+    said = ""
+    with subprocess.Popen(["timeout", "60", "gst-launch-1.0", *line.split()], env={**os.environ, **settings}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as launch:
+        for text in launch.stderr:
+            said += text
+            if found := re.search(r"ERROR: from element \S+: (HL-[A-Z]+-\d{3}): (.*?)\nAdditional debug info:", said, re.DOTALL):
+                launch.terminate()
+                return found.groups()
+    return None, said
 
 
 @contextlib.contextmanager
