@@ -103,15 +103,15 @@ class TwoProcesses(unittest.TestCase):
         with python("owner.py", socket, self.clip, stdin=subprocess.PIPE) as owner:
             wait_for(owner, "ready")
             stock = subprocess.Popen(["gst-launch-1.0", "-v", "unixfdsrc", f"socket-path={socket}", "!", "videoconvert", "!", "video/x-raw,format=RGB", "!", "fakesink", "name=end", "silent=false"],
-                                     stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                                     stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
             said = ""
             while "unixfdsrc0.GstPad:src: caps" not in said:    # then the owner knows this receiver
-                said += stock.stdout.readline() or self.fail(said + stock.stderr.read())
+                said += stock.stdout.readline() or self.fail(said)
             owner.communicate("\n", timeout=100)
-            rest, complaints = stock.communicate(timeout=100)
-            self.assertEqual((owner.returncode, stock.returncode), (0, 0), complaints)
-            self.assertRegex(said + rest, r"end\.GstPad:sink: caps = video/x-raw,.*format=\(string\)RGB")
-            self.assertEqual((said + rest).count("last-message = chain"), FRAMES)
+            said += stock.stdout.read()     # not by communicate(), which loses what readline() has buffered
+            self.assertEqual((owner.returncode, stock.wait(timeout=100)), (0, 0), said)
+            self.assertRegex(said, r"end\.GstPad:sink: caps = video/x-raw,.*format=\(string\)RGB")
+            self.assertEqual(said.count("last-message = chain"), FRAMES)
 
 
 if __name__ == "__main__":
