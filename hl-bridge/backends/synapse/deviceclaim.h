@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include "core/error.h"
+
+#include <memory>
+#include <string>
+
+namespace hl::synapse {
+
+// This process's claim on the one device that SynapseAI gives it (G3SW device_manager.cpp). SynapseAI tells a device that
+// this process has from one that another has, but not whether it is a session of ours that is on its way out or a
+// framework's: the claim does. As what it stands for, it is the process's. Thread safe.
+class DeviceClaim {
+public:
+    // Waits, at most 10 s, while a session of ours ends that has the same chip. Errors: SynapseHolder (it has another
+    // one), DeviceBusy (it does not end).
+    [[nodiscard]] static Result<DeviceClaim> take(const std::string &address);
+
+private:
+    struct Held;
+
+    explicit DeviceClaim(std::shared_ptr<Held> held) noexcept : held_(std::move(held)) {}
+
+    std::shared_ptr<Held> held_;
+};
+
+} // namespace hl::synapse

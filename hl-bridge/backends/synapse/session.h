@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: LGPL-2.1-or-later
+#pragma once
+
+#include "backends/synapse/deviceclaim.h"
+#include "backends/synapse/library.h"
+#include "device/arena.h"
+#include "habanalabs/chipnode.h"
+#include "habanalabs/nodecalls.h"
+
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace hl::synapse {
+
+// One device acquired through SynapseAI, and what goes when it is released: the memory that frames are cut from, and a
+// control node of our own for questions about its health. SynapseAI owns the compute node and the eventfd of the
+// driver, which is read-and-clear (G3SW efd_controller.cpp): neither is closed, registered or read here. Streams, events
+// and mapped host pages are their owners', who let go of them before they let go of the session. Thread safe, except
+// for frames().
+class Session {
+public:
+    // Acquires the chip and waits, bounded, for its last user's release (openladder.h). What this process has acquired
+    // by itself (a framework) is shared where it is the same chip, and stays acquired afterwards. Errors: SynapseHolder
+    // (this process has another one), SynapseCall, SynapseMissing, SynapseAbi, DeviceBusy, DevicePermission,
+    // DeviceUnusable, DeviceNotFound, DeviceConfig, MemoryFull.
+    [[nodiscard]] static Result<std::shared_ptr<Session>> open(const Library &library,
+                                                               const habanalabs::ChipNode &chip);
+    Session(const Session &) = delete;
+    Session &operator=(const Session &) = delete;
+    // Frames' memory, then the device, then SynapseAI, as far as they are ours.
+    ~Session();
+
+    [[nodiscard]] const Library &library() const noexcept { return library_; }
+    [[nodiscard]] uint32_t device() const noexcept { return abi::only_device; }
+    [[nodiscard]] const abi::DeviceInfoV2 &info() const noexcept { return info_; }
+    [[nodiscard]] bool shared() const noexcept { return !acquired_; }
+
+    // The compute node, for the driver's calls that disturb nobody: exports, flushes.
+    [[nodiscard]] habanalabs::Node compute_node() const noexcept { return {info_.fd, numbers_}; }
+    // The node to ask for DEVICE_STATUS: the control node, or the compute node where that cannot be opened.
+    [[nodiscard]] habanalabs::Node health_node() const noexcept;
+
+    // Where frames are cut from; offsets are from frames_address(), which is export_page aligned.
+    [[nodiscard]] Arena &frames() noexcept { return *frames_; }
+    [[nodiscard]] uint64_t frames_address() const noexcept { return frames_address_; }
+
+    // How the driver wants the bytes at a device address named for an export: by the mapping they lie in.
+    struct Exportable {
+        uint64_t base = 0;
+        uint64_t offset = 0;
+    };
+    [[nodiscard]] Exportable exportable(uint64_t address) const noexcept;
+
+    // Device memory beside the frames', 128-byte aligned; nullopt where there is none of that size, or the device is
+    // gone.
+    [[nodiscard]] std::optional<uint64_t> allocate(uint64_t bytes) const;
+    void free(uint64_t address) const noexcept;
+    // Bytes that allocate() could give in all; 0 where SynapseAI does not say.
+    [[nodiscard]] uint64_t free_bytes() const;
+
+private:
+    Session(const Library &library, const habanalabs::ChipNode &chip, DeviceClaim claim) noexcept;
+
+    [[nodiscard]] Status initialize();
+    [[nodiscard]] Status acquire();
+    [[nodiscard]] Status share();
+    [[nodiscard]] Status describe();
+    [[nodiscard]] Status find_mapping();
+    [[nodiscard]] Status take_frames();
+    [[nodiscard]] std::string acquired_address() const;
+    // What the driver says against acquiring, as an errno of open(2); 0: nothing.
+    [[nodiscard]] int why_refused() const;
+    [[nodiscard]] std::unexpected<Error> failed(ErrorCode code, std::string cause, std::string remedy) const;
+
+    const Library library_;
+    const habanalabs::ChipNode chip_;
+    const habanalabs::uapi::IoctlNumbers numbers_;
+    const DeviceClaim claim_; // goes last: the next session may then acquire
+    UniqueFd control_;
+    abi::DeviceInfoV2 info_{};
+    bool initialized_ = false; // by us
+    bool acquired_ = false;    // likewise
+    std::optional<uint64_t> mapping_;
+    uint64_t block_ = 0; // of synDeviceMalloc, frames_address_ less what aligns it
+    uint64_t frames_address_ = 0;
+    std::optional<Arena> frames_;
+};
+
+// Bytes of the frames' memory: $HL_SYNAPSE_POOL_MB, or half of what is free, 4 GiB at most, so that models find room.
+// Errors: DeviceConfig.
+[[nodiscard]] Result<uint64_t> frame_pool_size(const char *setting, uint64_t free_bytes);
+
+} // namespace hl::synapse
