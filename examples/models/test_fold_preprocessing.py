@@ -174,11 +174,14 @@ class Fold(unittest.TestCase):
         np.testing.assert_allclose(boxes[0, :, 0], [2 * grey, 3 * grey, 2 * grey, 3 * grey, grey, grey], rtol=1e-5)
 
     def test_boxes_one_after_the_other(self):
+        """As some export YOLOv8, and as YOLOv5 always is, however few its boxes are."""
         nodes = [helper.make_node("Reshape", ["image", "shape"], ["out"])]
-        made = model(nodes, outputs=(("out", (1, 16, 6)),), constants=[constant("shape", [1, 16, 6], np.int64)])
-        (boxes,) = self.outputs(made, 126, 128, INFO.format("yolo-v8-out", "stretch"), (16, 12))
         grey = (126 - 16) * 255 / 219
-        np.testing.assert_allclose(boxes[0, 5], [2 * grey, 3 * grey, 2 * grey, 3 * grey, grey, grey], rtol=1e-5)
+        for tensor_id, dims in (("yolo-v8-out", (1, 16, 6)), ("yolo-v5-out", (1, 16, 6)), ("yolo-v5-out", (1, 6, 16))):
+            with self.subTest(tensor_id=tensor_id, dims=dims):
+                made = model(nodes, outputs=(("out", dims),), constants=[constant("shape", dims, np.int64)])
+                (boxes,) = self.outputs(made, 126, 128, INFO.format(tensor_id, "stretch"), (16, 12))
+                np.testing.assert_allclose(boxes[0, 5], [2 * grey, 3 * grey, 2 * grey, 3 * grey, *[grey] * (dims[2] - 4)], rtol=1e-5)
 
     def test_the_description_is_whole(self):
         (self.folder / "deep").mkdir()
