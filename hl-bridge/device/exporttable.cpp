@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "backends/kernel/exporttable.h"
+#include "device/exporttable.h"
 
 #include <utility>
 
-namespace hl::kernel {
+namespace hl {
 namespace {
 
 // Nothing but our own descriptor has it open. Unknown counts as in use.
-bool ours_alone(const UniqueFd &ours, Driver &driver)
+bool ours_alone(const UniqueFd &ours, const ExportTable::OpenFiles &open_files)
 {
-    return ours && driver.open_files(ours.get()) == 1;
+    return ours && open_files(ours.get()) == 1;
 }
 
 } // namespace
@@ -33,14 +33,14 @@ std::optional<Memory> ExportTable::find(FileId id) const
     return std::nullopt;
 }
 
-std::vector<FileId> ExportTable::open_of(uint64_t handle, Driver &driver)
+std::vector<FileId> ExportTable::open_of(uint64_t handle, const OpenFiles &open_files)
 {
     std::vector<FileId> open;
     for (auto at = exports_.begin(); at != exports_.end();) {
         const Memory &memory = at->second.memory;
         if (memory.handle != handle || memory.placement != Placement::Device) {
             ++at;
-        } else if (ours_alone(at->second.ours, driver)) {
+        } else if (ours_alone(at->second.ours, open_files)) {
             at = exports_.erase(at);
         } else {
             open.push_back(at->first);
@@ -50,9 +50,9 @@ std::vector<FileId> ExportTable::open_of(uint64_t handle, Driver &driver)
     return open;
 }
 
-uint32_t ExportTable::count_open(Driver &driver)
+uint32_t ExportTable::count_open(const OpenFiles &open_files)
 {
-    std::erase_if(exports_, [&driver](const auto &entry) { return ours_alone(entry.second.ours, driver); });
+    std::erase_if(exports_, [&open_files](const auto &entry) { return ours_alone(entry.second.ours, open_files); });
     uint32_t open = 0;
     for (const auto &[id, one] : exports_)
         open += one.ours.valid();
@@ -73,4 +73,4 @@ std::vector<UniqueFd> ExportTable::lose()
     return ours;
 }
 
-} // namespace hl::kernel
+} // namespace hl

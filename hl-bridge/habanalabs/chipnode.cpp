@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "backends/kernel/chipnode.h"
+#include "habanalabs/chipnode.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -7,7 +7,7 @@
 #include <fstream>
 #include <utility>
 
-namespace hl::kernel {
+namespace hl::habanalabs {
 namespace {
 
 namespace fs = std::filesystem;
@@ -98,6 +98,13 @@ std::string ChipNode::compute_node() const
     return std::format("{}{}", pci.legacy ? "/dev/hl" : "/dev/accel/accel", pci.accel);
 }
 
+std::string ChipNode::control_node() const
+{
+    if (pci.accel < 0)
+        return {};
+    return std::format("{}{}", pci.legacy ? "/dev/hl_controlD" : "/dev/accel/accel_controlD", pci.accel);
+}
+
 std::vector<ChipNode> find_chips(const std::string &sysfs)
 {
     std::vector<ChipNode> chips;
@@ -113,4 +120,4 @@ std::optional<ChipNode> find_chip(const std::string &sysfs, const std::string &a
     return at == chips.end() ? std::nullopt : std::optional(std::move(*at));
 }
 
-} // namespace hl::kernel
+} // namespace hl::habanalabs

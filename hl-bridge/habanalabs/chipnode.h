@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
-#include "backends/kernel/packets.h"
 #include "device/devicespec.h"
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
 
-namespace hl::kernel {
+namespace hl::habanalabs {
+
+// The two kinds of chip that differ in how the driver is spoken to.
+enum class ChipKind : uint8_t { Gaudi, Gaudi2 };
 
 // A Gaudi as sysfs shows it, and its nodes. Reading it opens no node.
 struct ChipNode {
@@ -24,12 +27,14 @@ struct ChipNode {
     [[nodiscard]] std::string chip() const;
     // "accel0 (Gaudi2, 0000:4d:00.0)"; without a node "0000:4d:00.0 (Gaudi2)".
     [[nodiscard]] std::string name() const;
-    // How it is driven; nullopt for chips that this backend does not know.
+    // How it is driven; nullopt for chips that the kernel backend does not know.
     [[nodiscard]] std::optional<ChipKind> kind() const noexcept;
     // "EMU" where the firmware says that it is an emulation, else "HW".
     [[nodiscard]] std::string stand_in() const;
     // The node for work, which one process at a time may open. Empty: no driver made one.
     [[nodiscard]] std::string compute_node() const;
+    // The node for questions, which any number of processes may open (habanalabs_drv.c hl_device_open_ctrl). Likewise.
+    [[nodiscard]] std::string control_node() const;
 };
 
 // All of them, in the order of find_pci_gaudis(). `sysfs` as there.
@@ -37,4 +42,4 @@ struct ChipNode {
 // The one at this PCI address.
 [[nodiscard]] std::optional<ChipNode> find_chip(const std::string &sysfs, const std::string &address);
 
-} // namespace hl::kernel
+} // namespace hl::habanalabs

@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "backends/kernel/openladder.h"
+#include "habanalabs/openladder.h"
+
+#include "device/holders.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
 #include <cerrno>
 #include <format>
 #include <string_view>
+#include <vector>
 
-namespace hl::kernel {
+namespace hl::habanalabs {
 namespace {
 
 using namespace std::chrono_literals;
@@ -20,6 +26,18 @@ bool status_begins(const std::string &status, std::string_view lower_case)
     return status.size() >= lower_case.size() &&
            std::ranges::equal(lower_case, std::string_view(status).substr(0, lower_case.size()),
                               [](char a, char b) { return a == std::tolower(static_cast<unsigned char>(b)); });
+}
+
+// Who has the node open, or a dma-buf of the driver, which keeps its device open like the node does (memory.c
+// hl_dmabuf_export). Which of several devices such a dma-buf is of, nobody says.
+std::vector<pid_t> find_owners(const std::string &node)
+{
+    struct stat wanted{};
+    if (::stat(node.c_str(), &wanted) < 0)
+        return {};
+    auto owners = find_holders(
+        "/dev/", [&wanted](const struct stat &st) { return S_ISCHR(st.st_mode) && st.st_rdev == wanted.st_rdev; });
+    return owners.empty() ? find_dmabuf_holders("habanalabs") : owners;
 }
 
 Error busy(const OpenState &state)
@@ -64,6 +82,22 @@ Error open_defect(const OpenState &state)
 }
 
 } // namespace
+
+OpenState OpenState::look(const ChipNode &chip, int err)
+{
+    OpenState state{.device = chip.name(), .node = chip.compute_node(), .status = chip.status};
+    if (const auto now = find_chip(sysfs_root(), chip.pci.address))
+        state.status = now->status;
+    if (err == EBUSY || err == EAGAIN)
+        if (const auto owners = find_owners(state.node); !owners.empty()) {
+            state.holders = holders_text(owners);
+            state.held_by_us = std::ranges::find(owners, ::getpid()) != owners.end();
+        }
+    if (err == EACCES || err == EPERM || err == ENOENT)
+        state.access = NodeAccess::look(state.node);
+    state.access.driven = true; // its driver made it
+    return state;
+}
 
 bool in_reset(const std::string &status) noexcept
 {
@@ -136,4 +170,4 @@ Error open_error(int err, const OpenState &state)
     }
 }
 
-} // namespace hl::kernel
+} // namespace hl::habanalabs

@@ -3,11 +3,12 @@
 
 #include "core/error.h"
 #include "device/nodeaccess.h"
+#include "habanalabs/chipnode.h"
 
 #include <chrono>
 #include <string>
 
-namespace hl::kernel {
+namespace hl::habanalabs {
 
 // What is known of a node that could not be opened.
 struct OpenState {
@@ -18,6 +19,9 @@ struct OpenState {
     std::string holders;     // who has the device open, or memory of it: "process 12 (python3)"; empty: nobody seen
     bool held_by_us = false; // this process is one of them
     bool reset_seen = false; // `status` told of a reset since the first try
+
+    // What there is to know of a chip's compute node after open(2) failed with `err`; all but reset_seen.
+    [[nodiscard]] static OpenState look(const ChipNode &chip, int err);
 };
 
 // Whether a status is that of a device in a reset.
@@ -31,4 +35,4 @@ struct OpenState {
 // The error of a node that cannot be opened: DeviceBusy, DevicePermission, DeviceUnusable, DeviceNotFound, FdLimit.
 [[nodiscard]] Error open_error(int err, const OpenState &state);
 
-} // namespace hl::kernel
+} // namespace hl::habanalabs

@@ -4,11 +4,11 @@
 #include <cstddef>
 #include <cstdint>
 
-// The part of the habanalabs driver's interface that this backend uses, as include/uapi/drm/habanalabs_accel.h of the
+// The part of the habanalabs driver's interface that gst-habana uses, as include/uapi/drm/habanalabs_accel.h of the
 // kernel defines it. Ours, so that it builds where that header is missing or older; uapicheck.cpp compares it with the
 // system's. All argument structures are read and written in place: the kernel overwrites the whole of them, also when a
 // call fails (drivers/gpu/drm/drm_ioctl.c drm_ioctl), so they are made anew for every call.
-namespace hl::kernel::uapi {
+namespace hl::habanalabs::uapi {
 
 struct InfoArgs {
     uint64_t return_pointer;
@@ -196,4 +196,4 @@ inline constexpr IoctlNumbers accel_ioctls = detail::numbers('d', 0x40);
 // /dev/hlN, Linux 5.16 to 6.6. Nobody here has run it.
 inline constexpr IoctlNumbers legacy_ioctls = detail::numbers('H', 0x01);
 
-} // namespace hl::kernel::uapi
+} // namespace hl::habanalabs::uapi

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
 // Compares uapi.h with the system's header, where there is one of the accel generation. No code.
-#include "backends/kernel/uapi.h"
+#include "habanalabs/uapi.h"
 
 #if __has_include(<drm/habanalabs_accel.h>)
 #include <drm/habanalabs_accel.h>
 
-namespace uapi = hl::kernel::uapi;
+namespace uapi = hl::habanalabs::uapi;
 
 #define HL_SAME(ours, our_field, theirs, their_field)                                                                  \
     static_assert(offsetof(uapi::ours, our_field) == offsetof(theirs, their_field) &&                                  \

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "backends/kernel/exporttable.h"
+#include "device/exporttable.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 
 using hl::Memory;
 using hl::Placement;
-using hl::kernel::ExportTable;
+using hl::ExportTable;
 
 namespace {
 

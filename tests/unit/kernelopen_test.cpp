@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
-#include "backends/kernel/chipnode.h"
-#include "backends/kernel/openladder.h"
+#include "habanalabs/chipnode.h"
+#include "habanalabs/openladder.h"
 #include "backends/kernel/watcher.h"
 #include "temporarydir.h"
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "backends/kernel/packets.h"
-#include "backends/kernel/uapi.h"
+#include "habanalabs/uapi.h"
 
 #include <gtest/gtest.h>
 

@@ -4,7 +4,7 @@
 // place is the same error on both. The driver is played, its calls fail as the kernel's do (facts in
 // device/driveranswer.h).
 #include "backends/kernel/kerneldevice.h"
-#include "backends/kernel/openladder.h"
+#include "habanalabs/openladder.h"
 #include "fakegaudi.h"
 #include "simtest.h"
 

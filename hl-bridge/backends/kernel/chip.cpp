@@ -172,6 +172,11 @@ std::unique_ptr<Allocation> Chip::take_out(const Lock &, Allocation &allocation)
     return owned;
 }
 
+ExportTable::OpenFiles Chip::open_files() const
+{
+    return [driver = session_->driver.get()](int dmabuf) { return driver->open_files(dmabuf); };
+}
+
 Status Chip::release(const Memory &memory)
 {
     std::unique_ptr<Allocation> dead; // unpinned without the lock
@@ -180,7 +185,7 @@ Status Chip::release(const Memory &memory)
     if (!found || memory.device != device_)
         return check_release_of_none(owner(held), memory);
     Allocation &allocation = *found;
-    const auto open = session_ ? exports_.open_of(memory.handle, *session_->driver) : std::vector<FileId>{};
+    const auto open = session_ ? exports_.open_of(memory.handle, open_files()) : std::vector<FileId>{};
     if (!open.empty()) {
         const MemoryOwner whose = owner(held);
         held.unlock(); // the search takes milliseconds
@@ -228,7 +233,7 @@ Result<UniqueFd> Chip::export_device(const Lock &, const Memory &memory, const A
                                   "frame lies at offset {}",
                                   offset),
                       "use Linux 6.7 or later, or memory=host", EOPNOTSUPP);
-    (void)exports_.open_of(memory.handle, *session_->driver); // lets go of those that were closed
+    (void)exports_.open_of(memory.handle, open_files()); // lets go of those that were closed
     auto fd = session_->driver->export_memory(base, memory.size, offset);
     if (!fd)
         return driver_refused(
@@ -308,7 +313,7 @@ Device::Usage Chip::usage()
     const Lock held = lock();
     return {.device_bytes = session_ ? session_->hbm.used() : 0,
             .host_bytes = host_bytes_,
-            .exports_open = session_ ? exports_.count_open(*session_->driver) : 0,
+            .exports_open = session_ ? exports_.count_open(open_files()) : 0,
             .requests_pending = pending_};
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
-#include "backends/kernel/exporttable.h"
+#include "device/exporttable.h"
 #include "backends/kernel/packets.h"
 #include "backends/kernel/session.h"
 #include "device/delivery.h"
@@ -125,6 +125,8 @@ private:
     [[nodiscard]] Result<PinnedPages> pin(uint64_t size, HostPages kind, const std::shared_ptr<Session> &session);
     [[nodiscard]] Result<UniqueFd> export_device(const Lock &, const Memory &memory, const Allocation &allocation);
     [[nodiscard]] Result<UniqueFd> export_host(const Lock &, const Memory &memory, const Allocation &allocation);
+    // Asks the session's driver; there is one.
+    [[nodiscard]] ExportTable::OpenFiles open_files() const;
     [[nodiscard]] std::unique_ptr<Allocation> take_out(const Lock &, Allocation &allocation);
     void changed(const Lock &) noexcept;
 

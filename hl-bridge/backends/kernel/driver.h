@@ -1,21 +1,19 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
-#include "backends/kernel/uapi.h"
 #include "core/uniquefd.h"
+#include "habanalabs/nodecalls.h"
+#include "habanalabs/uapi.h"
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <expected>
 #include <optional>
 #include <span>
 
 namespace hl::kernel {
 
-// What a driver call answers: a value, or the errno.
-template <class T>
-using Sys = std::expected<T, int>;
+using namespace habanalabs; // the driver's words are this backend's
 
 // A command buffer to run: in memory of the kernel (Gaudi: `cb` is its handle) or of the user (Gaudi2: the device's
 // address).

@@ -1,30 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "backends/kernel/ioctldriver.h"
 
-#include <fcntl.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 
 #include <cerrno>
-#include <format>
-#include <fstream>
-#include <string>
 
 namespace hl::kernel {
 namespace {
-
-// Arguments are made anew for each try: the kernel writes them back on failure too.
-template <class Args>
-Sys<Args> call(int fd, unsigned long number, const Args &args)
-{
-    for (;;) {
-        Args copy = args;
-        if (::ioctl(fd, number, &copy) >= 0)
-            return copy;
-        if (errno != EINTR)
-            return std::unexpected(errno);
-    }
-}
 
 template <class T>
 Sys<void> without_value(const Sys<T> &result)
@@ -36,43 +18,29 @@ Sys<void> without_value(const Sys<T> &result)
 
 } // namespace
 
-template <class T>
-Sys<T> IoctlDriver::info(uapi::InfoOp op, uint32_t argument)
-{
-    T value{};
-    const uapi::InfoArgs args{.return_pointer = reinterpret_cast<uintptr_t>(&value),
-                              .return_size = sizeof(value),
-                              .op = op,
-                              .argument = argument,
-                              .pad = 0};
-    if (auto done = call(node_.get(), numbers_.info, args); !done)
-        return std::unexpected(done.error());
-    return value;
-}
-
 Sys<uapi::HwIpInfo> IoctlDriver::hw_info()
 {
-    return info<uapi::HwIpInfo>(uapi::info_hw_ip);
+    return node_info<uapi::HwIpInfo>(node(), uapi::info_hw_ip);
 }
 
 Sys<uint32_t> IoctlDriver::status()
 {
-    return info<uapi::DeviceStatus>(uapi::info_device_status).transform([](const auto &s) { return s.status; });
+    return device_status(node());
 }
 
 Sys<void> IoctlDriver::register_events(int eventfd)
 {
-    return without_value(info<uint64_t>(uapi::info_register_eventfd, static_cast<uint32_t>(eventfd)));
+    return without_value(node_info<uint64_t>(node(), uapi::info_register_eventfd, static_cast<uint32_t>(eventfd)));
 }
 
 Sys<uint64_t> IoctlDriver::take_events()
 {
-    return info<uint64_t>(uapi::info_get_events);
+    return node_info<uint64_t>(node(), uapi::info_get_events);
 }
 
 Sys<uint64_t> IoctlDriver::memory(const uapi::MemArgs &args)
 {
-    return call(node_.get(), numbers_.memory, args).transform([](const auto &out) { return out.word[0]; });
+    return node_call(node_.get(), numbers_.memory, args).transform([](const auto &out) { return out.word[0]; });
 }
 
 Sys<uint64_t> IoctlDriver::allocate(uint64_t bytes)
@@ -106,29 +74,18 @@ Sys<void> IoctlDriver::unmap(uint64_t address)
 
 Sys<UniqueFd> IoctlDriver::export_memory(uint64_t address, uint64_t bytes, uint64_t offset)
 {
-    return memory({.word = {address, bytes, offset},
-                   .op = uapi::mem_export,
-                   .flags = O_RDWR | O_CLOEXEC,
-                   .ctx_id = 0,
-                   .count = 0})
-        .transform([](uint64_t fd) { return UniqueFd(static_cast<int>(fd & 0xffffffff)); });
+    return habanalabs::export_memory(node(), address, bytes, offset);
 }
 
 std::optional<uint64_t> IoctlDriver::open_files(int dmabuf)
 {
-    // dma-buf.c dma_buf_show_fdinfo
-    std::ifstream info(std::format("/proc/self/fdinfo/{}", dmabuf));
-    std::string word;
-    while (info >> word)
-        if (uint64_t count = 0; word == "count:" && info >> count)
-            return count;
-    return std::nullopt;
+    return habanalabs::open_files(dmabuf);
 }
 
 Sys<KernelBuffer> IoctlDriver::create_buffer(uint32_t bytes)
 {
     const uapi::CbArgs args{.handle = 0, .op = uapi::cb_create, .size = bytes, .ctx_id = 0, .flags = 0};
-    auto made = call(node_.get(), numbers_.cb, args);
+    auto made = node_call(node_.get(), numbers_.cb, args);
     if (!made)
         return std::unexpected(made.error());
     KernelBuffer buffer{.handle = made->handle, .bytes = {}};
@@ -149,7 +106,7 @@ void IoctlDriver::destroy_buffer(const KernelBuffer &buffer) noexcept
     if (!buffer.bytes.empty())
         ::munmap(buffer.bytes.data(), buffer.bytes.size());
     const uapi::CbArgs args{.handle = buffer.handle, .op = uapi::cb_destroy, .size = 0, .ctx_id = 0, .flags = 0};
-    (void)call(node_.get(), numbers_.cb, args);
+    (void)node_call(node_.get(), numbers_.cb, args);
 }
 
 Sys<uint64_t> IoctlDriver::submit(uint32_t queue, const CommandBuffer &buffer, std::chrono::seconds limit)
@@ -164,7 +121,7 @@ Sys<uint64_t> IoctlDriver::submit(uint32_t queue, const CommandBuffer &buffer, s
     args.num_chunks_execute = 1;
     args.timeout = static_cast<uint32_t>(limit.count());
     args.flags = uapi::cs_custom_timeout;
-    return call(node_.get(), numbers_.cs, args).transform([](const auto &out) { return out.chunks_restore; });
+    return node_call(node_.get(), numbers_.cs, args).transform([](const auto &out) { return out.chunks_restore; });
 }
 
 Sys<bool> IoctlDriver::wait(uint64_t sequence, std::chrono::microseconds limit)
@@ -172,7 +129,7 @@ Sys<bool> IoctlDriver::wait(uint64_t sequence, std::chrono::microseconds limit)
     uapi::WaitArgs args{};
     args.seq = sequence;
     args.timeout_us = static_cast<uint64_t>(limit.count());
-    auto waited = call(node_.get(), numbers_.wait_cs, args);
+    auto waited = node_call(node_.get(), numbers_.wait_cs, args);
     if (!waited)
         return std::unexpected(waited.error());
     switch (static_cast<uint32_t>(waited->seq)) { // the answer's status lies where seq was
@@ -189,11 +146,7 @@ Sys<bool> IoctlDriver::wait(uint64_t sequence, std::chrono::microseconds limit)
 
 Sys<void> IoctlDriver::flush_inbound_writes()
 {
-    // Reads a register of the chip, behind which no earlier write on the bus stays (command_submission.c
-    // cs_ioctl_flush_pci_hbw_writes): no queue takes part, and nothing is to be waited for.
-    uapi::CsArgs args{};
-    args.flags = uapi::cs_flush_pci_hbw_writes;
-    return without_value(call(node_.get(), numbers_.cs, args));
+    return habanalabs::flush_inbound_writes(node());
 }
 
 } // namespace hl::kernel

@@ -35,8 +35,7 @@ public:
 
 private:
     [[nodiscard]] Sys<uint64_t> memory(const uapi::MemArgs &args);
-    template <class T>
-    [[nodiscard]] Sys<T> info(uapi::InfoOp op, uint32_t argument = 0);
+    [[nodiscard]] Node node() const noexcept { return {node_.get(), numbers_}; }
 
     UniqueFd node_;
     uapi::IoctlNumbers numbers_;

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "backends/kernel/chip.h"
-#include "backends/kernel/chipnode.h"
+#include "habanalabs/chipnode.h"
 #include "backends/kernel/dmaqueue.h"
 #include "backends/kernel/watcher.h"
 #include "device/device.h"

@@ -2,15 +2,11 @@
 #include "backends/kernel/nodeopener.h"
 
 #include "backends/kernel/ioctldriver.h"
-#include "backends/kernel/openladder.h"
-#include "device/holders.h"
+#include "habanalabs/openladder.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <xf86drm.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <format>
@@ -23,34 +19,6 @@ using namespace std::chrono_literals;
 using std::chrono::steady_clock;
 
 constexpr auto retry_interval = 25ms;
-
-// Who has the node open, or a dma-buf of the driver, which keeps its device open like the node does (memory.c
-// hl_dmabuf_export). Which of several devices such a dma-buf is of, nobody says.
-std::vector<pid_t> find_owners(const std::string &node)
-{
-    struct stat wanted{};
-    if (::stat(node.c_str(), &wanted) < 0)
-        return {};
-    auto owners = find_holders(
-        "/dev/", [&wanted](const struct stat &st) { return S_ISCHR(st.st_mode) && st.st_rdev == wanted.st_rdev; });
-    return owners.empty() ? find_dmabuf_holders("habanalabs") : owners;
-}
-
-OpenState state_of(const ChipNode &chip, int err)
-{
-    OpenState state{.device = chip.name(), .node = chip.compute_node(), .status = chip.status};
-    if (const auto now = find_chip(sysfs_root(), chip.pci.address))
-        state.status = now->status;
-    if (err == EBUSY || err == EAGAIN)
-        if (const auto owners = find_owners(state.node); !owners.empty()) {
-            state.holders = holders_text(owners);
-            state.held_by_us = std::ranges::find(owners, ::getpid()) != owners.end();
-        }
-    if (err == EACCES || err == EPERM || err == ENOENT)
-        state.access = NodeAccess::look(state.node);
-    state.access.driven = true; // its driver made it
-    return state;
-}
 
 bool is_habanalabs(int fd)
 {
@@ -73,7 +41,7 @@ Result<std::unique_ptr<Driver>> open_node(const ChipNode &chip)
         if (node)
             return std::make_unique<IoctlDriver>(std::move(node),
                                                  chip.pci.legacy ? uapi::legacy_ioctls : uapi::accel_ioctls);
-        OpenState state = state_of(chip, err);
+        OpenState state = OpenState::look(chip, err);
         state.reset_seen = reset_seen = reset_seen || in_reset(state.status);
         const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(steady_clock::now() - began);
         if (!try_again(err, state, waited))

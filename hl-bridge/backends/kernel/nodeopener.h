@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
-#include "backends/kernel/chipnode.h"
+#include "habanalabs/chipnode.h"
 #include "backends/kernel/driver.h"
 #include "core/error.h"
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "device/move.h"
+#include "habanalabs/chipnode.h"
 
 #include <array>
 #include <cstddef>
@@ -11,8 +12,7 @@
 
 namespace hl::kernel {
 
-// The two kinds of chip that differ in how they are driven.
-enum class ChipKind : uint8_t { Gaudi, Gaudi2 };
+using namespace habanalabs; // the driver's words are this backend's
 
 // One linear copy, the only shape that the packet LIN_DMA has.
 struct LinearCopy {
