@@ -195,14 +195,14 @@ class Folded(unittest.TestCase):
                     print(f"{mode} {kind}: {compared} compared")
 
     def test_the_demo_clip(self):
-        """The same candidates, and then the same objects: which of two nearly equal boxes suppresses the other may differ."""
+        """In host pages and in HBM: the same candidates, and then the same objects; which of two nearly equal boxes suppresses the other may differ."""
         frames, size = 30, (640, 480)
         clip.make(20261130, frames, size, self.folder / "clip.mp4")
-        for mode, colorimetry, (factor, offset) in (("letterbox", "bt601", ((2, 2, 2, 2), (0, -80, 0, 0))), ("stretch", "bt709", ((2, 1.5, 2, 1.5), (0, 0, 0, 0)))):
+        for mode, colorimetry, upload, factor, offset in (("letterbox", "bt601", "", (2, 2, 2, 2), (0, -80, 0, 0)), ("stretch", "bt709", "! hlupload", (2, 1.5, 2, 1.5), (0, 0, 0, 0))):
             with self.subTest(mode):
                 model = described(MODELS / "demo.onnx", self.folder, scale_mode=mode)
                 pair = (model, folded(model, size, "--colorimetry", colorimetry))
-                source = f"filesrc location={self.folder}/clip.mp4 ! decodebin3 ! videoconvert ! video/x-raw,format=NV12,colorimetry={colorimetry}"
+                source = f"filesrc location={self.folder}/clip.mp4 ! decodebin3 ! videoconvert ! video/x-raw,format=NV12,colorimetry={colorimetry} {upload}"
                 buffers = Beside(source, pair, "! hltensordec score-threshold=0.4").run()
                 self.assertEqual(len(buffers), frames)
                 count, worst = 0, np.zeros(2)
@@ -218,7 +218,7 @@ class Folded(unittest.TestCase):
                             count += 1
                 self.assertGreater(count, 2 * frames)
                 self.assertLess(worst[0], 1)
-                self.assertLess(worst[1], 0.03)
+                self.assertLess(worst[1], 0.05)
                 print(f"{mode} {colorimetry}: {count} objects found by both, boxes of candidates within {worst[0]:.2f} pixels, scores within {worst[1]:.4f}")
 
 
