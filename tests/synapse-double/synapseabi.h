@@ -158,7 +158,7 @@ struct synDeviceInfo {
     uint64_t dramBaseAddress;
     uint32_t sramSize;
     uint64_t dramSize;
-    uint32_t tpcEnabledMask;
+    uint64_t tpcEnabledMask;
     uint8_t dramEnabled;
     uint32_t deviceId;
     int32_t fd;
@@ -170,7 +170,7 @@ struct synDeviceInfoV2 {
     uint64_t dramBaseAddress;
     uint32_t sramSize;
     uint64_t dramSize;
-    uint32_t tpcEnabledMask;
+    uint64_t tpcEnabledMask;
     uint8_t dramEnabled;
     uint32_t deviceId;
     int32_t fd;
