@@ -63,6 +63,13 @@ namespace hl {
     X(ImportFormat, "HL-IMP-010", "the importer refuses the frame's format or size")                                   \
     X(ImportSimulated, "HL-IMP-011", "the simulator's device memory is no dma-buf")                                    \
     X(ImportNoFrame, "HL-IMP-012", "no frame could be made to try the importer with")                                  \
+    X(SynapseMissing, "HL-SYN-001", "SynapseAI cannot be loaded")                                                      \
+    X(SynapseVersion, "HL-SYN-002", "this release of SynapseAI is not supported")                                      \
+    X(SynapseAbi, "HL-SYN-003", "SynapseAI's libraries have another interface")                                        \
+    X(SynapseCall, "HL-SYN-004", "a call of SynapseAI failed")                                                         \
+    X(SynapseHolder, "HL-SYN-005", "this process has another Gaudi through SynapseAI")                                 \
+    X(RecipeRefused, "HL-SYN-006", "SynapseAI does not take the recipe")                                               \
+    X(RecipeTensors, "HL-SYN-007", "the recipe's tensors are not bound to a frame")                                    \
     X(FileWrite, "HL-FIL-001", "a file cannot be written")                                                             \
     X(Internal, "HL-INT-001", "an invariant of this library was broken")
 

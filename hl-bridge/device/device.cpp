@@ -68,7 +68,7 @@ Result<DeviceSpec> find_hardware(const DeviceSpec &spec, const std::vector<PciGa
             return std::unexpected(std::move(seen.error()));
         hidden |= !*seen;
         if (*seen)
-            return DeviceSpec{.kind = DeviceSpec::Kind::Pci, .name = gaudi.address};
+            return DeviceSpec{.kind = DeviceSpec::Kind::Pci, .name = gaudi.address, .runtime = spec.runtime};
     }
     if (hidden)
         return fail(ErrorCode::DeviceNotFound, operation,
@@ -79,14 +79,36 @@ Result<DeviceSpec> find_hardware(const DeviceSpec &spec, const std::vector<PciGa
                 ENODEV, spec.text());
 }
 
-Result<DeviceSpec> settle(const DeviceSpec &spec)
+Result<DeviceSpec> settle(DeviceSpec spec)
 {
     if (spec.kind == DeviceSpec::Kind::Sim)
         return spec;
     const auto present = find_pci_gaudis(sysfs_root());
-    if (spec.kind == DeviceSpec::Kind::Auto && present.empty())
+    const bool any = spec.runtime == DeviceSpec::Runtime::Any;
+    if (spec.kind == DeviceSpec::Kind::Auto && any && present.empty())
         return DeviceSpec{.kind = DeviceSpec::Kind::Sim};
-    return find_hardware(spec, present);
+    auto found = find_hardware(spec, present);
+    if (!found || !any)
+        return found;
+    const auto runtime = DeviceSpec::runtime_from_environment();
+    if (!runtime)
+        return std::unexpected(runtime.error());
+    found->runtime = *runtime;
+    return found;
+}
+
+// A chip has one object in a process, by whichever runtime it was opened first: who asks for the other one is told.
+Status check_runtime(const DeviceSpec &spec, const DeviceInfo &info)
+{
+    if (spec.kind == DeviceSpec::Kind::Sim || spec.runtime == DeviceSpec::Runtime::Any)
+        return {};
+    const char *wanted = spec.runtime == DeviceSpec::Runtime::Synapse ? "synapse" : "kernel";
+    if (info.backend == wanted)
+        return {};
+    return fail(ErrorCode::DeviceBusy, std::format("open {}", spec.text()),
+                std::format("{} is open in this process as {}:{}, and not to be opened as {}:{} as well", info.name,
+                            info.backend, spec.name, wanted, spec.name),
+                "give all elements of the process the same device=, or set HL_RUNTIME", EBUSY, info.name);
 }
 
 } // namespace
@@ -109,7 +131,12 @@ Result<std::shared_ptr<Device>> Device::open(std::string_view text)
         spec = settle(*spec);
     if (!spec)
         return std::unexpected(std::move(spec.error()));
-    return DeviceTable::instance().get(spec->text(), [&] { return backend_for(*spec).open(*spec); });
+    const std::string &chip = spec->kind == DeviceSpec::Kind::Pci ? spec->name : spec->text();
+    auto device = DeviceTable::instance().get(chip, [&] { return backend_for(*spec).open(*spec); });
+    if (device)
+        if (auto same = check_runtime(*spec, (*device)->info()); !same)
+            return std::unexpected(std::move(same.error()));
+    return device;
 }
 
 std::vector<DeviceListing> Device::enumerate()

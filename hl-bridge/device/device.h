@@ -48,8 +48,10 @@ struct CopyRequest {
 class Device : public std::enable_shared_from_this<Device> {
 public:
     // Opens `spec`: "auto", "sim", "sim:NAME", "accel0", "0000:4d:00.0", "module:3"; empty means $HL_DEVICE, then
-    // "auto". Returns the process's object for that chip if there is one (recovering it if it was lost), else makes it.
-    // Errors: DeviceSpec, DeviceNotFound, DeviceBusy, DevicePermission, DeviceUnusable, DeviceConfig.
+    // "auto". A real Gaudi is reached through SynapseAI where that can be used, else through the kernel's driver alone;
+    // $HL_RUNTIME, or "synapse:" or "kernel:" before the specification, decide otherwise. Returns the process's object
+    // for that chip if there is one (recovering it if it was lost), else makes it. Errors: DeviceSpec, DeviceNotFound,
+    // DeviceBusy (also: open through the other runtime), DevicePermission, DeviceUnusable, DeviceConfig, Synapse*.
     [[nodiscard]] static Result<std::shared_ptr<Device>> open(std::string_view spec);
 
     // What open() would find, without opening a node: one entry per device that HABANA_VISIBLE_MODULES and _DEVICES do

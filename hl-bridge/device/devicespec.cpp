@@ -2,12 +2,14 @@
 #include "device/devicespec.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cstdlib>
 #include <filesystem>
 #include <format>
 #include <fstream>
 #include <optional>
+#include <utility>
 
 namespace hl {
 namespace {
@@ -119,43 +121,84 @@ Result<bool> visible_by(const char *variable, int value)
     return *found;
 }
 
+constexpr std::array<std::pair<std::string_view, DeviceSpec::Runtime>, 2> runtimes{
+    {{"synapse", DeviceSpec::Runtime::Synapse}, {"kernel", DeviceSpec::Runtime::Kernel}}};
+
+// A specification that may name a real Gaudi.
+std::optional<DeviceSpec> hardware(std::string_view text)
+{
+    if (text == "auto")
+        return DeviceSpec{};
+    if (text.starts_with("accel"))
+        if (const auto n = parse_number<uint32_t>(text.substr(5)))
+            return DeviceSpec{.kind = DeviceSpec::Kind::Accel, .number = *n};
+    if (text.starts_with("module:"))
+        if (const auto n = parse_number<uint32_t>(text.substr(7)))
+            return DeviceSpec{.kind = DeviceSpec::Kind::Module, .number = *n};
+    if (auto address = pci_address(text))
+        return DeviceSpec{.kind = DeviceSpec::Kind::Pci, .name = std::move(*address)};
+    return std::nullopt;
+}
+
 } // namespace
 
 Result<DeviceSpec> DeviceSpec::parse(std::string_view text)
 {
-    if (text == "auto")
-        return DeviceSpec{};
     if (text == "sim")
         return DeviceSpec{.kind = Kind::Sim};
     if (text.starts_with("sim:") && is_name(text.substr(4)))
         return DeviceSpec{.kind = Kind::Sim, .name = std::string(text.substr(4))};
-    if (text.starts_with("accel"))
-        if (const auto n = parse_number<uint32_t>(text.substr(5)))
-            return DeviceSpec{.kind = Kind::Accel, .number = *n};
-    if (text.starts_with("module:"))
-        if (const auto n = parse_number<uint32_t>(text.substr(7)))
-            return DeviceSpec{.kind = Kind::Module, .number = *n};
-    if (auto address = pci_address(text))
-        return DeviceSpec{.kind = Kind::Pci, .name = std::move(*address)};
+    for (const auto &[word, runtime] : runtimes) {
+        if (text == word)
+            return DeviceSpec{.runtime = runtime};
+        if (text.starts_with(word) && text.substr(word.size()).starts_with(':'))
+            if (auto spec = hardware(text.substr(word.size() + 1))) {
+                spec->runtime = runtime;
+                return *std::move(spec);
+            }
+    }
+    if (auto spec = hardware(text))
+        return *std::move(spec);
     return fail(ErrorCode::DeviceSpec, "open device", std::format("\"{}\" names no device", text.substr(0, 80)),
-                "use auto, sim, sim:NAME, accel0, a PCI address such as 0000:4d:00.0, or module:3");
+                "use auto, sim, sim:NAME, accel0, a PCI address such as 0000:4d:00.0, or module:3; the last three also "
+                "behind synapse: or kernel:");
 }
 
 std::string DeviceSpec::text() const
 {
+    const auto prefixed = [this](std::string rest) {
+        for (const auto &[word, named] : runtimes)
+            if (named == runtime)
+                return kind == Kind::Auto ? std::string(word) : std::format("{}:{}", word, rest);
+        return rest;
+    };
     switch (kind) {
     case Kind::Auto:
-        return "auto";
+        return prefixed("auto");
     case Kind::Sim:
         return name.empty() ? "sim" : "sim:" + name;
     case Kind::Accel:
-        return std::format("accel{}", number);
+        return prefixed(std::format("accel{}", number));
     case Kind::Pci:
-        return name;
+        return prefixed(name);
     case Kind::Module:
-        return std::format("module:{}", number);
+        return prefixed(std::format("module:{}", number));
     }
     return {};
+}
+
+Result<DeviceSpec::Runtime> DeviceSpec::runtime_from_environment()
+{
+    const char *value = std::getenv("HL_RUNTIME");
+    const std::string_view wanted = value ? value : "";
+    if (wanted.empty() || wanted == "auto")
+        return Runtime::Any;
+    for (const auto &[word, runtime] : runtimes)
+        if (wanted == word)
+            return runtime;
+    return fail(ErrorCode::DeviceConfig, "read HL_RUNTIME",
+                std::format("HL_RUNTIME=\"{}\" is no way to a Gaudi", wanted.substr(0, 60)),
+                "set HL_RUNTIME to synapse, kernel or auto");
 }
 
 std::string sysfs_root()

@@ -10,18 +10,26 @@
 
 namespace hl {
 
-// A parsed device specification: auto | sim | sim:NAME | accelN | DDDD:BB:DD.F | module:N
+// A parsed device specification: auto | sim | sim:NAME | accelN | DDDD:BB:DD.F | module:N, or one of a real Gaudi behind
+// the software it is to be reached through, "synapse:" or "kernel:", which stand alone for its auto.
 struct DeviceSpec {
     enum class Kind : uint8_t { Auto, Sim, Accel, Pci, Module };
+    // Any: SynapseAI where it can be used, else the kernel's driver alone.
+    enum class Runtime : uint8_t { Any, Kernel, Synapse };
 
     Kind kind = Kind::Auto;
     std::string name;    // Sim: NAME or empty; Pci: the address in lower case
     uint32_t number = 0; // Accel, Module
+    Runtime runtime = Runtime::Any; // of all but Sim
 
     // NAME is 1 to 64 of A-Z a-z 0-9 _ - and dot. Errors: DeviceSpec naming the grammar.
     [[nodiscard]] static Result<DeviceSpec> parse(std::string_view text);
     // The canonical text: equal for specifications that name the same thing.
     [[nodiscard]] std::string text() const;
+
+    // What $HL_RUNTIME asks of specifications that leave it open: "synapse", "kernel", or "auto" as when it is not set.
+    // Errors: DeviceConfig.
+    [[nodiscard]] static Result<Runtime> runtime_from_environment();
 
     friend bool operator==(const DeviceSpec &, const DeviceSpec &) = default;
 };

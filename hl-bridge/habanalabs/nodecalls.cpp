@@ -19,6 +19,18 @@ Sys<uint32_t> device_status(const Node &node)
     });
 }
 
+bool status_says_lost(uint32_t status) noexcept
+{
+    return status != uapi::status_operational && status != uapi::status_in_device_creation;
+}
+
+std::string_view status_text(uint32_t status) noexcept
+{
+    constexpr std::array<std::string_view, 6> texts{"operational", "in reset",    "malfunction",
+                                                    "needs reset", "in creation", "in reset after its release"};
+    return status < texts.size() ? texts[status] : "in trouble";
+}
+
 Sys<uapi::OpenStats> open_stats(const Node &node)
 {
     return node_info<uapi::OpenStats>(node, uapi::info_open_stats);

@@ -4,11 +4,13 @@
 #include "core/uniquefd.h"
 #include "habanalabs/uapi.h"
 
+#include <sys/ioctl.h>
+
 #include <cerrno>
 #include <cstdint>
 #include <expected>
 #include <optional>
-#include <sys/ioctl.h>
+#include <string_view>
 
 namespace hl::habanalabs {
 
@@ -54,6 +56,9 @@ template <class T>
 
 // uapi::Status. Also of a control node, and of a device that is not operational.
 [[nodiscard]] Sys<uint32_t> device_status(const Node &node);
+// Whether a device with this status is gone for whoever has it open, and the status in words.
+[[nodiscard]] bool status_says_lost(uint32_t status) noexcept;
+[[nodiscard]] std::string_view status_text(uint32_t status) noexcept;
 // Who uses the compute node now. Likewise.
 [[nodiscard]] Sys<uapi::OpenStats> open_stats(const Node &node);
 // Of a compute node: a dma-buf of `bytes` at `offset` into the mapping that begins at `address` (Gaudi: the physical

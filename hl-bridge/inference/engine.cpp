@@ -4,6 +4,9 @@
 #include "backends/onnx/onnxengine.h"
 #include "inference/nullengine.h"
 
+#include <cerrno>
+#include <filesystem>
+#include <format>
 #include <utility>
 
 namespace hl {
@@ -30,6 +33,11 @@ Result<std::shared_ptr<Engine>> create_cpu_engine(const Model &model, const Engi
     if (model.path.empty())
         return fail(ErrorCode::ModelMissing, "load model", model.name + " names no network",
                     "give the path of an .onnx file");
+    if (std::filesystem::path(model.path).extension() == ".recipe")
+        return fail(ErrorCode::ModelUnsupported, "load model",
+                    std::format("{} is a recipe, which nothing but a Gaudi runs", model.name),
+                    "open a Gaudi with SynapseAI (device=synapse), or give the .onnx file the recipe was compiled from",
+                    ENOTSUP);
     return create_onnx_engine(model, options, std::move(resolver));
 }
 

@@ -25,6 +25,7 @@ constexpr int64_t max_dim = int64_t{1} << 40;
 
 constexpr const char *main_section = "modelinfo";
 constexpr const char *own_section = "gst-habana";
+constexpr std::string_view file_binding = "file:";
 
 struct KeyFileFree {
     void operator()(GKeyFile *file) const noexcept { g_key_file_free(file); }
@@ -237,6 +238,15 @@ Result<TensorInfo> Parser::tensor(const char *section) const
     if (out.id.starts_with("PLACEHOLDER"))
         return bad(section, "id", std::format("{} was left to be filled in", shown(out.id)),
                    "write the id decoders look for, for instance id=yolo-v8-out");
+
+    out.bind = value(section, "bind").value_or("");
+    if (out.bind.starts_with(file_binding) && out.bind.size() > file_binding.size())
+        out.bind = std::string(file_binding) +
+                   (std::filesystem::path(path_).parent_path() / out.bind.substr(file_binding.size())).string();
+    else if (constexpr std::array<std::string_view, 4> frame{"", "frame:y", "frame:uv", "frame:rgb"};
+             std::ranges::find(frame, out.bind) == frame.end())
+        return bad(section, "bind", std::format("{} is not known", shown(out.bind)),
+                   "write one of: frame:y, frame:uv, frame:rgb, file:PATH");
 
     constexpr std::array<std::string_view, 2> orders{"row-major", "col-major"};
     const auto order = word(section, "dims-order", orders);
@@ -456,6 +466,8 @@ std::string ModelInfo::skeleton() const
             out += std::format("dims={}\n", dims);
         }
         out += std::format("dims-order={}\n", t.column_major ? "col-major" : "row-major");
+        if (!t.bind.empty())
+            out += std::format("bind={}\n", escaped(t.bind));
         if (!t.ranges.empty())
             out += std::format("ranges={}\n", range_text(t.ranges));
     }

@@ -229,11 +229,13 @@ Result<std::shared_ptr<Engine>> KernelDevice::create_engine(const Model &model, 
     if (auto alive = chip_->check_alive(chip_->lock(), "load model"); !alive)
         return std::unexpected(std::move(alive.error()));
     return fail(ErrorCode::ComputeMissing, "load model",
-                std::format("{} cannot run {}: a Gaudi computes through Intel's SynapseAI software alone, which this "
-                            "version does not use",
+                std::format("{} cannot run {}: a Gaudi computes through Intel's SynapseAI software alone, and it was "
+                            "opened without",
                             info_.name, model.name),
-                "compute=host runs the model on the CPU, with a counted read-back of each frame that lies in HBM; "
-                "device=sim simulates a device that computes",
+                std::format("device=synapse:{} says why SynapseAI was not taken; compute=host runs the model on the "
+                            "CPU, with a counted read-back of each frame that lies in HBM; device=sim simulates a "
+                            "device that computes",
+                            info_.spec),
                 ENOTSUP, info_.name);
 }
 

@@ -21,14 +21,6 @@ constexpr std::array<std::string_view, 11> event_names{
     "TPC assertion",  "undefined opcode", "device reset", "copy timed out",       "device unavailable",  "engine error",
     "hardware error", "illegal access",   "page fault",   "fatal hardware error", "fatal firmware error"};
 
-constexpr std::array<std::string_view, 6> status_names{"operational", "in reset",    "malfunction",
-                                                       "needs reset", "in creation", "in reset after its release"};
-
-bool fails(uint32_t status) noexcept
-{
-    return status != uapi::status_operational && status != uapi::status_in_device_creation;
-}
-
 } // namespace
 
 bool ends_session(uint64_t events) noexcept
@@ -84,9 +76,8 @@ void Watcher::look(Session &session, uint32_t generation)
     const auto status = session.driver->status();
     if (!status)
         chip_->lose(generation, "the driver answered " + errno_text(status.error()));
-    else if (fails(*status))
-        chip_->lose(generation, std::format("the driver says that it is {}",
-                                            *status < status_names.size() ? status_names[*status] : "in trouble"));
+    else if (status_says_lost(*status))
+        chip_->lose(generation, std::format("the driver says that it is {}", status_text(*status)));
 }
 
 } // namespace hl::kernel

@@ -27,7 +27,7 @@ public:
         size_t moves = 0;
     };
 
-    explicit CopyQueue(std::shared_ptr<Chip> chip);
+    CopyQueue(std::shared_ptr<Chip> chip, uint32_t generation);
     CopyQueue(const CopyQueue &) = delete;
     CopyQueue &operator=(const CopyQueue &) = delete;
     ~CopyQueue();

@@ -75,8 +75,9 @@ public:
         ErrorCode late = ErrorCode::Internal;
     };
 
-    // `detached` is called, on the thread and without a lock, when the queue has let go of a session that was lost.
-    StreamQueue(std::shared_ptr<Chip> chip, const Kind &kind, std::function<void()> detached = {});
+    // `generation` is the chip's when the queue is made. `detached` is called, on the thread and without a lock, when
+    // that or a later one was lost and nothing of it is in the stream any more.
+    StreamQueue(std::shared_ptr<Chip> chip, uint32_t generation, const Kind &kind, std::function<void()> detached = {});
 
     [[nodiscard]] bool fits(const Chip::Lock &, size_t more) const noexcept { return waiting_ + more <= ring_size; }
     // Only what fits, and not after close().
@@ -98,7 +99,7 @@ private:
     [[nodiscard]] std::optional<Error> interrupted(const Chip::Lock &lock, const StreamWork &work) const;
     void begin_next(Chip::Lock &lock);
     void issue(Chip::Lock &lock, StreamWork &work);
-    [[nodiscard]] std::optional<Error> attach(Chip::Lock &lock, uint32_t generation);
+    [[nodiscard]] std::optional<Error> attach(Chip::Lock &lock);
     void detach(Chip::Lock &lock);
     void look_at_front(Chip::Lock &lock);
     void end_front(Chip::Lock &lock, std::optional<Error> failed);
@@ -115,8 +116,8 @@ private:
     bool closed_ = false;
 
     // The thread's alone.
+    uint32_t generation_; // of stream_, and of all that runs
     std::unique_ptr<Stream> stream_;
-    uint32_t stream_generation_ = 0;
     std::array<Running, Stream::depth> running_{}; // a ring, in order
     size_t first_running_ = 0, running_count_ = 0;
     Clock::time_point last_end_{};
