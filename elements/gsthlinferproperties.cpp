@@ -61,7 +61,8 @@ void gst_hl_infer_install_properties(GObjectClass *klass)
                                 nullptr, ready));
     install(klass, PROP_DEVICE,
             g_param_spec_string("device", "Device",
-                                "auto, sim, sim:NAME, accel0, 0000:4d:00.0 or module:3 (unset: $HL_DEVICE, then auto)",
+                                "auto, sim, sim:NAME, accel0, 0000:4d:00.0 or module:3, the last three also behind "
+                                "synapse: or kernel: (unset: $HL_DEVICE, then auto)",
                                 nullptr, ready));
     install(klass, PROP_MEMORY,
             g_param_spec_enum("memory", "Memory", "Placement of the buffer pool that is offered upstream",

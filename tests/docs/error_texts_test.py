@@ -43,6 +43,7 @@ PROVOKED = {
     "HL-MEM-007": ({"HL_SIM_FAULTS": "export:1=EMFILE"}, f"{FOREIGN} ! hlupload ! fakesink"),
     "HL-MEM-008": ({}, f"{FRAMES} ! hlupload device=sim ! hldownload device={NAME}-2 ! fakesink"),
     "HL-DMA-001": ({"HL_SIM_FAULTS": "copy:3=EINVAL"}, f"{FRAMES} ! hlupload ! fakesink"),
+    "HL-SYN-001": ({"HL_SYSFS": "{f}/driverless", "HL_SYNAPSE_DIR": "{f}/bare"}, f"{FRAMES} ! {NULL} device=synapse ! fakesink"),
     "HL-INF-001": ({"HL_SIM_FAULTS": "submit:4=EINVAL"}, f"{FRAMES} ! {DEMO} ! fakesink"),
     "HL-INF-002": ({"HL_SIM_FAULTS": "run:4=EINVAL"}, f"{FRAMES} ! {DEMO} ! fakesink"),
     "HL-INF-003": ({"HL_SIM_FAULTS": "submit:1=stall"}, f"{FRAMES} ! {DEMO} timeout=200000000 ! fakesink"),
@@ -64,6 +65,7 @@ PROVOKED = {
     "HL-FMT-004": ({}, f"fakesrc num-buffers=3 ! {NULL} ! fakesink"),
 }
 DRIVER = "needs a V4L2 or DRM driver that answers so; unit tests play one, and the VM suite has some"
+RUNTIME = "needs a SynapseAI that loads; unit tests load wrong ones, and the suite synapse has a double of it"
 CALLER = "a mistake of a program that uses the library; no launch line makes it, unit tests do"
 NOT_PROVOKED = {
     "HL-DEV-003": "needs a Gaudi's node and a user who may not open it; nodeaccess_test and kernelopen_test have its texts",
@@ -81,6 +83,7 @@ NOT_PROVOKED = {
     "HL-MOD-005": "loading checks the description first; model_test and onnxengine_test have models of each kind",
     "HL-FMT-003": "needs an element that sets a wrong GstVideoMeta",
     "HL-FIL-001": "never on the bus: a report or a measured layout is not worth a pipeline; textfile_test and copies_test have it",
+    **dict.fromkeys(("HL-SYN-002", "HL-SYN-003", "HL-SYN-004", "HL-SYN-005", "HL-SYN-006", "HL-SYN-007"), RUNTIME),
     "HL-INT-001": "a defect",
 }
 
