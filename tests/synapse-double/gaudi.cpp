@@ -46,14 +46,13 @@ bool wait_until_operational(const habanalabs::Node &control)
 
 std::expected<std::shared_ptr<Gaudi>, synStatus> Gaudi::acquire(const PciGaudi &pci, By by, bool kill_on_failure)
 {
-    const UniqueFd control(
-        ::open(std::format("/dev/accel/accel_controlD{}", pci.accel).c_str(), O_RDWR | O_CLOEXEC));
+    const UniqueFd control(::open(std::format("/dev/accel/accel_controlD{}", pci.accel).c_str(), O_RDWR | O_CLOEXEC));
     if (!control)
         return std::unexpected(synNoDeviceFound);
     if (!wait_until_operational({.fd = control.get(), .numbers = uapi::accel_ioctls}))
         return std::unexpected(synFail);
-    const auto hw = habanalabs::node_info<uapi::HwIpInfo>({.fd = control.get(), .numbers = uapi::accel_ioctls},
-                                                          uapi::info_hw_ip);
+    const auto hw =
+        habanalabs::node_info<uapi::HwIpInfo>({.fd = control.get(), .numbers = uapi::accel_ioctls}, uapi::info_hw_ip);
     if (!hw)
         return std::unexpected(synNoDeviceFound);
     if (hw->device_id != gaudi2_ids[0] && hw->device_id != gaudi2_ids[1])

@@ -73,12 +73,12 @@ public:
 private:
     struct HostRange {
         uint64_t bytes = 0;
-        uint64_t address = 0;              // the chip's
+        uint64_t address = 0;             // the chip's
         std::unique_ptr<Staging> pages{}; // of host_malloc
     };
 
-    Gaudi(const PciGaudi &pci, int fd, std::unique_ptr<kernel::Driver> driver,
-          const habanalabs::uapi::HwIpInfo &hw, bool kill_on_failure);
+    Gaudi(const PciGaudi &pci, int fd, std::unique_ptr<kernel::Driver> driver, const habanalabs::uapi::HwIpInfo &hw,
+          bool kill_on_failure);
     [[nodiscard]] bool listen();
     void watch();
 

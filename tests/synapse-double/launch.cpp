@@ -35,7 +35,8 @@ int move_tensors(Stream &stream, const Launch &launch, uint64_t staging, bool in
         const Recipe::Tensor &tensor = launch.recipe->tensors()[i];
         if (tensor.input == inputs) {
             const uint64_t hbm = launch.addresses[i];
-            if (const int err = stream.copier().copy(inputs ? hbm : staging, inputs ? staging : hbm, tensor.bytes, inputs))
+            if (const int err =
+                    stream.copier().copy(inputs ? hbm : staging, inputs ? staging : hbm, tensor.bytes, inputs))
                 return err;
         }
         staging += aligned(tensor.bytes);

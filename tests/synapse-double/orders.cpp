@@ -12,7 +12,8 @@ namespace {
 std::string_view trimmed(std::string_view text)
 {
     const auto from = text.find_first_not_of(" \t\n");
-    return from == std::string_view::npos ? std::string_view() : text.substr(from, text.find_last_not_of(" \t\n") - from + 1);
+    return from == std::string_view::npos ? std::string_view()
+                                          : text.substr(from, text.find_last_not_of(" \t\n") - from + 1);
 }
 
 std::optional<uint64_t> number(std::string_view text)

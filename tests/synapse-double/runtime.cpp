@@ -144,9 +144,10 @@ synStatus Runtime::release()
     }
     streams_of_it.clear(); // their threads end here
     const int err = gaudi->give_back();
-    if (err)
-        std::fprintf(stderr, "SynapseAI double: the device is released while memory of it is exported (errno %d)\n", err);
-    return err && !gaudi->failed(gaudi->lock()) ? synFail : synSuccess;
+    if (err == 0 || gaudi->failed(gaudi->lock()))
+        return synSuccess;
+    std::fprintf(stderr, "SynapseAI double: the device is released while memory of it is exported (errno %d)\n", err);
+    return synFail;
 }
 
 } // namespace hl::dbl

@@ -40,9 +40,8 @@ void Stream::run()
 {
     Gaudi::Lock lock = gaudi_.lock();
     for (;;) {
-        gaudi_.change().wait(lock, [&] {
-            return stopping_ || (!queue_.empty() && (gaudi_.failed(lock) || !gaudi_.held(lock)));
-        });
+        gaudi_.change().wait(
+            lock, [&] { return stopping_ || (!queue_.empty() && (gaudi_.failed(lock) || !gaudi_.held(lock))); });
         if (stopping_)
             return;
         running_ = true;

@@ -49,8 +49,8 @@ synStatus acquire(Runtime &runtime, synDeviceId *device, Gaudi::By by, auto want
         return synInvalidArgument;
     const auto all = gaudis();
     const auto at = std::ranges::find_if(all, wanted);
-    const synStatus status = at == all.end() ? runtime.acquired() ? synDeviceAlreadyAcquired : synNoDeviceFound
-                                             : runtime.acquire(*at, by);
+    const synStatus status =
+        at == all.end() ? runtime.acquired() ? synDeviceAlreadyAcquired : synNoDeviceFound : runtime.acquire(*at, by);
     if (status == synSuccess)
         *device = 0; // always (G3SW device_manager.cpp)
     else if (status != synDeviceAlreadyAcquired)
@@ -102,7 +102,7 @@ synStatus synStatusGetBriefDescription(synStatus status, char *text, size_t leng
 {
     constexpr size_t longest = 56; // STATUS_DESCRIPTION_MAX_SIZE
     return length >= longest && give_text(text, length, hl::dbl::status_description(status)) ? synSuccess
-                                                                                            : synInvalidArgument;
+                                                                                             : synInvalidArgument;
 }
 
 // --- the device ---
@@ -170,8 +170,7 @@ synStatus synDeviceAcquire(synDeviceId *device, const char *pci_bus)
 
 synStatus synDeviceRelease(synDeviceId device)
 {
-    return call("synDeviceRelease",
-                [&](auto c) { return device == 0 ? c.runtime.release() : synInvalidArgument; });
+    return call("synDeviceRelease", [&](auto c) { return device == 0 ? c.runtime.release() : synInvalidArgument; });
 }
 
 synStatus synDeviceGetInfo(synDeviceId device, synDeviceInfo *info)
@@ -200,7 +199,7 @@ synStatus synDeviceGetName(char *name, const int length, synDeviceId device)
 {
     return device_call("synDeviceGetName", device, [&](auto &) {
         return give_text(name, static_cast<size_t>(std::max(length, 0)), "SynapseAI double") ? synSuccess
-                                                                                            : synInvalidArgument;
+                                                                                             : synInvalidArgument;
     });
 }
 
@@ -259,8 +258,7 @@ synStatus synHostMalloc(synDeviceId device, uint64_t size, uint32_t flags, void 
 
 synStatus synHostFree(synDeviceId device, const void *buffer, uint32_t)
 {
-    return device_call("synHostFree", device,
-                       [&](auto &c) { return c.gaudi->host_free(c.gaudi->lock(), buffer); });
+    return device_call("synHostFree", device, [&](auto &c) { return c.gaudi->host_free(c.gaudi->lock(), buffer); });
 }
 
 synStatus synHostMap(synDeviceId device, uint64_t size, const void *buffer)

@@ -220,8 +220,7 @@ synStatus synEventSynchronize(synEventHandle handle)
 
 // --- copies ---
 
-synStatus synMemCopyAsync(synStreamHandle handle, uint64_t source, uint64_t size, uint64_t target,
-                          synDmaDir direction)
+synStatus synMemCopyAsync(synStreamHandle handle, uint64_t source, uint64_t size, uint64_t target, synDmaDir direction)
 {
     return stream_call("synMemCopyAsync", handle, [&](auto &c, Stream &stream) {
         const Copy copy{.source = source, .target = target, .bytes = size, .direction = direction};
@@ -237,8 +236,7 @@ synStatus synMemCopyAsyncMultiple(synStreamHandle handle, const uint64_t *source
             return synInvalidArgument;
         std::vector<Copy> copies;
         for (uint64_t i = 0; i < count; ++i)
-            copies.push_back(
-                {.source = sources[i], .target = targets[i], .bytes = sizes[i], .direction = direction});
+            copies.push_back({.source = sources[i], .target = targets[i], .bytes = sizes[i], .direction = direction});
         return push_copies(c, stream, copies);
     });
 }
@@ -393,8 +391,8 @@ synStatus synLaunch(synStreamHandle handle, const synLaunchTensorInfo *tensors, 
         if (!launch)
             return launch.error();
         stream.push(
-            c.gaudi->lock(),
-            [what = std::move(*launch)](Gaudi::Lock &held, Stream &on) { run_launch(held, on, what); }, c.order);
+            c.gaudi->lock(), [what = std::move(*launch)](Gaudi::Lock &held, Stream &on) { run_launch(held, on, what); },
+            c.order);
         return synSuccess;
     });
 }

@@ -10,8 +10,8 @@
 // What it plays:
 //  - One device per process, with id 0; a second acquire is DeviceAlreadyAcquired (G3SW device_manager.cpp).
 //  - All HBM is taken at acquire, as one mapping of the driver ("FullPool" of Gaudi2, G3SW scal_init_gaudi2.cpp);
-//    "global_hbm" is carved out of it, less 4 KiB, and begins after its start. synDeviceMalloc's addresses lie in it and
-//    are 128-byte aligned, as a rule no more than that.
+//    "global_hbm" is carved out of it, less 4 KiB, and begins after its start. synDeviceMalloc's addresses lie in it
+//    and are 128-byte aligned, as a rule no more than that.
 //  - The eventfd of the compute node is its own, and read in a thread of its own (G3SW efd_controller.cpp).
 //  - Copies from and to host memory want it mapped: MappingNotFound otherwise.
 //  - Streams are asynchronous, a thread each. Query says Busy while work is under way, and so does destroying one.
@@ -19,7 +19,8 @@
 //    those of another chip DeviceTypeMismatch as soon as a device is there.
 //  - Sizes of tensors run fastest dimension first. Every persistent tensor wants an address at each launch; a recipe
 //    with a workspace writes all over it.
-//  - A failure of the device: what the driver aborts, what reaches memory that is not there, what was ordered. From then
+//  - A failure of the device: what the driver aborts, what reaches memory that is not there, what was ordered. From
+//  then
 //    on every call says DeviceReset until the device is released; with HL_DBL_ON_FAILURE=kill the process gets SIGKILL,
 //    as the runtime does by default (G3SW dfa_base.cpp).
 //  - HL_DBL_FAULTS: failures, delays and stalls on order (orders.h).
@@ -189,55 +190,54 @@ static_assert(offsetof(synDeviceInfoV2, globalHbmBaseAddress) == 64);
 #define SYNAPSE_DOUBLE_FUNCTIONS(SYN_FUNCTION)                                                                         \
     SYN_FUNCTION(synInitialize, ())                                                                                    \
     SYN_FUNCTION(synDestroy, ())                                                                                       \
-    SYN_FUNCTION(synDriverGetVersion, (char *version, const int length))                                              \
-    SYN_FUNCTION(synStatusGetBriefDescription, (synStatus status, char *text, size_t length))                         \
-    SYN_FUNCTION(synDeviceGetCount, (uint32_t * count))                                                                \
-    SYN_FUNCTION(synDeviceGetCountByDeviceType, (uint32_t * count, synDeviceType type))                               \
-    SYN_FUNCTION(synDeviceGetModuleIDs, (uint32_t * ids, uint32_t *size))                                              \
-    SYN_FUNCTION(synDeviceAcquireByDeviceType, (synDeviceId * device, synDeviceType type))                            \
-    SYN_FUNCTION(synDeviceAcquireByModuleId, (synDeviceId * device, synModuleId module))                              \
-    SYN_FUNCTION(synDeviceAcquire, (synDeviceId * device, const char *pci_bus))                                       \
+    SYN_FUNCTION(synDriverGetVersion, (char *version, const int length))                                               \
+    SYN_FUNCTION(synStatusGetBriefDescription, (synStatus status, char *text, size_t length))                          \
+    SYN_FUNCTION(synDeviceGetCount, (uint32_t *count))                                                                 \
+    SYN_FUNCTION(synDeviceGetCountByDeviceType, (uint32_t *count, synDeviceType type))                                 \
+    SYN_FUNCTION(synDeviceGetModuleIDs, (uint32_t *ids, uint32_t *size))                                               \
+    SYN_FUNCTION(synDeviceAcquireByDeviceType, (synDeviceId * device, synDeviceType type))                             \
+    SYN_FUNCTION(synDeviceAcquireByModuleId, (synDeviceId * device, synModuleId module))                               \
+    SYN_FUNCTION(synDeviceAcquire, (synDeviceId * device, const char *pci_bus))                                        \
     SYN_FUNCTION(synDeviceRelease, (synDeviceId device))                                                               \
-    SYN_FUNCTION(synDeviceGetInfo, (synDeviceId device, synDeviceInfo * info))                                        \
-    SYN_FUNCTION(synDeviceGetInfoV2, (synDeviceId device, synDeviceInfoV2 * info))                                    \
-    SYN_FUNCTION(synDeviceGetName, (char *name, const int length, synDeviceId device))                                \
-    SYN_FUNCTION(synDeviceGetPCIBusId, (char *address, const int length, synDeviceId device))                         \
-    SYN_FUNCTION(synDeviceGetMemoryInfo, (synDeviceId device, uint64_t * free, uint64_t * total))                     \
+    SYN_FUNCTION(synDeviceGetInfo, (synDeviceId device, synDeviceInfo * info))                                         \
+    SYN_FUNCTION(synDeviceGetInfoV2, (synDeviceId device, synDeviceInfoV2 * info))                                     \
+    SYN_FUNCTION(synDeviceGetName, (char *name, const int length, synDeviceId device))                                 \
+    SYN_FUNCTION(synDeviceGetPCIBusId, (char *address, const int length, synDeviceId device))                          \
+    SYN_FUNCTION(synDeviceGetMemoryInfo, (synDeviceId device, uint64_t *free, uint64_t *total))                        \
     SYN_FUNCTION(synDeviceMalloc,                                                                                      \
-                 (synDeviceId device, uint64_t size, uint64_t wanted, uint32_t flags, uint64_t *buffer))              \
-    SYN_FUNCTION(synDeviceFree, (synDeviceId device, uint64_t buffer, uint32_t flags))                                \
-    SYN_FUNCTION(synHostMalloc, (synDeviceId device, uint64_t size, uint32_t flags, void **buffer))                   \
-    SYN_FUNCTION(synHostFree, (synDeviceId device, const void *buffer, uint32_t flags))                               \
-    SYN_FUNCTION(synHostMap, (synDeviceId device, uint64_t size, const void *buffer))                                 \
-    SYN_FUNCTION(synHostUnmap, (synDeviceId device, const void *buffer))                                              \
-    SYN_FUNCTION(synStreamCreateGeneric, (synStreamHandle * stream, synDeviceId device, uint32_t flags))              \
-    SYN_FUNCTION(synStreamDestroy, (synStreamHandle stream))                                                          \
-    SYN_FUNCTION(synStreamWaitEvent, (synStreamHandle stream, synEventHandle event, uint32_t flags))                  \
-    SYN_FUNCTION(synStreamSynchronize, (synStreamHandle stream))                                                      \
-    SYN_FUNCTION(synStreamQuery, (synStreamHandle stream))                                                            \
-    SYN_FUNCTION(synEventCreate, (synEventHandle * event, synDeviceId device, uint32_t flags))                        \
-    SYN_FUNCTION(synEventDestroy, (synEventHandle event))                                                             \
-    SYN_FUNCTION(synEventRecord, (synEventHandle event, synStreamHandle stream))                                      \
-    SYN_FUNCTION(synEventQuery, (synEventHandle event))                                                               \
-    SYN_FUNCTION(synEventSynchronize, (synEventHandle event))                                                         \
+                 (synDeviceId device, uint64_t size, uint64_t wanted, uint32_t flags, uint64_t *buffer))               \
+    SYN_FUNCTION(synDeviceFree, (synDeviceId device, uint64_t buffer, uint32_t flags))                                 \
+    SYN_FUNCTION(synHostMalloc, (synDeviceId device, uint64_t size, uint32_t flags, void **buffer))                    \
+    SYN_FUNCTION(synHostFree, (synDeviceId device, const void *buffer, uint32_t flags))                                \
+    SYN_FUNCTION(synHostMap, (synDeviceId device, uint64_t size, const void *buffer))                                  \
+    SYN_FUNCTION(synHostUnmap, (synDeviceId device, const void *buffer))                                               \
+    SYN_FUNCTION(synStreamCreateGeneric, (synStreamHandle * stream, synDeviceId device, uint32_t flags))               \
+    SYN_FUNCTION(synStreamDestroy, (synStreamHandle stream))                                                           \
+    SYN_FUNCTION(synStreamWaitEvent, (synStreamHandle stream, synEventHandle event, uint32_t flags))                   \
+    SYN_FUNCTION(synStreamSynchronize, (synStreamHandle stream))                                                       \
+    SYN_FUNCTION(synStreamQuery, (synStreamHandle stream))                                                             \
+    SYN_FUNCTION(synEventCreate, (synEventHandle * event, synDeviceId device, uint32_t flags))                         \
+    SYN_FUNCTION(synEventDestroy, (synEventHandle event))                                                              \
+    SYN_FUNCTION(synEventRecord, (synEventHandle event, synStreamHandle stream))                                       \
+    SYN_FUNCTION(synEventQuery, (synEventHandle event))                                                                \
+    SYN_FUNCTION(synEventSynchronize, (synEventHandle event))                                                          \
     SYN_FUNCTION(synMemCopyAsync,                                                                                      \
-                 (synStreamHandle stream, uint64_t source, uint64_t size, uint64_t target, synDmaDir direction))      \
-    SYN_FUNCTION(synMemCopyAsyncMultiple, (synStreamHandle stream, const uint64_t *sources, const uint64_t *sizes,    \
-                                           const uint64_t *targets, synDmaDir direction, uint64_t count))             \
-    SYN_FUNCTION(synRecipeDeSerialize, (synRecipeHandle * recipe, const char *file))                                  \
-    SYN_FUNCTION(synRecipeDestroy, (synRecipeHandle recipe))                                                          \
-    SYN_FUNCTION(synRecipeGetAttribute, (uint64_t * values, const synRecipeAttribute *attributes, unsigned count,     \
-                                         synRecipeHandle recipe))                                                     \
-    SYN_FUNCTION(synWorkspaceGetSize, (uint64_t * bytes, synRecipeHandle recipe))                                     \
-    SYN_FUNCTION(synTensorRetrieveLaunchAmount, (synRecipeHandle recipe, uint32_t *count))                            \
-    SYN_FUNCTION(synTensorRetrieveLaunchIds, (synRecipeHandle recipe, uint64_t *ids, uint32_t count))                 \
-    SYN_FUNCTION(synTensorRetrieveLaunchInfoById,                                                                     \
-                 (synRecipeHandle recipe, uint32_t count, synRetrievedLaunchTensorInfo *infos))                       \
-    SYN_FUNCTION(synTensorRetrievePersistentAmount, (synRecipeHandle recipe, uint32_t *count))                        \
-    SYN_FUNCTION(synTensorRetrieveNames, (synRecipeHandle recipe, char names[][syn_name_size], uint32_t count))       \
-    SYN_FUNCTION(synTensorRetrieveIds,                                                                                 \
-                 (synRecipeHandle recipe, const char **names, uint64_t *ids, uint32_t count))                         \
-    SYN_FUNCTION(synLaunch, (synStreamHandle stream, const synLaunchTensorInfo *tensors, uint32_t count,              \
+                 (synStreamHandle stream, uint64_t source, uint64_t size, uint64_t target, synDmaDir direction))       \
+    SYN_FUNCTION(synMemCopyAsyncMultiple, (synStreamHandle stream, const uint64_t *sources, const uint64_t *sizes,     \
+                                           const uint64_t *targets, synDmaDir direction, uint64_t count))              \
+    SYN_FUNCTION(synRecipeDeSerialize, (synRecipeHandle * recipe, const char *file))                                   \
+    SYN_FUNCTION(synRecipeDestroy, (synRecipeHandle recipe))                                                           \
+    SYN_FUNCTION(synRecipeGetAttribute,                                                                                \
+                 (uint64_t *values, const synRecipeAttribute *attributes, unsigned count, synRecipeHandle recipe))     \
+    SYN_FUNCTION(synWorkspaceGetSize, (uint64_t *bytes, synRecipeHandle recipe))                                       \
+    SYN_FUNCTION(synTensorRetrieveLaunchAmount, (synRecipeHandle recipe, uint32_t *count))                             \
+    SYN_FUNCTION(synTensorRetrieveLaunchIds, (synRecipeHandle recipe, uint64_t *ids, uint32_t count))                  \
+    SYN_FUNCTION(synTensorRetrieveLaunchInfoById,                                                                      \
+                 (synRecipeHandle recipe, uint32_t count, synRetrievedLaunchTensorInfo *infos))                        \
+    SYN_FUNCTION(synTensorRetrievePersistentAmount, (synRecipeHandle recipe, uint32_t *count))                         \
+    SYN_FUNCTION(synTensorRetrieveNames, (synRecipeHandle recipe, char names[][syn_name_size], uint32_t count))        \
+    SYN_FUNCTION(synTensorRetrieveIds, (synRecipeHandle recipe, const char **names, uint64_t *ids, uint32_t count))    \
+    SYN_FUNCTION(synLaunch, (synStreamHandle stream, const synLaunchTensorInfo *tensors, uint32_t count,               \
                              uint64_t workspace, synRecipeHandle recipe, uint32_t flags))
 
 #define SYN_DECLARE(name, arguments) SYNAPSE_DOUBLE_API synStatus name arguments;

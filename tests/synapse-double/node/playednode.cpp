@@ -26,8 +26,9 @@ namespace uapi = habanalabs::uapi;
 namespace {
 
 constexpr uint64_t cpu_page = 4096;
+constexpr uint64_t default_pages = 3;
 constexpr uint64_t hbm_address = 0x1001500000000000; // gaudi2.h RESERVED_VA_RANGE_FOR_ARC_ON_HBM_START
-constexpr std::array<std::string_view, 11> points{"open",  "alloc",  "free",   "map",  "pin",  "unmap",
+constexpr std::array<std::string_view, 11> points{"open",   "alloc",  "free", "map",   "pin",   "unmap",
                                                   "export", "submit", "wait", "flush", "status"};
 
 std::optional<int> errno_of(std::string_view name)
@@ -87,25 +88,25 @@ PlayedNode::Session::~Session()
 
 bool PlayedNode::configure()
 {
-    if (configured_)
-        return *configured_;
-    configured_ = true;
-    const auto complain = [this](const char *name, const std::string &why) {
-        std::fprintf(stderr, "played habanalabs node: %s: %s\n", name, why.c_str());
-        configured_ = false;
-    };
-    if (const char *text = std::getenv("HL_NODE_FAULTS")) {
-        if (auto orders = Orders::parse(text, {.names = points, .timed = {}, .code = errno_of}); orders)
-            orders_ = std::move(*orders);
-        else
-            complain("HL_NODE_FAULTS", orders.error());
+    const char *faults = std::getenv("HL_NODE_FAULTS");
+    if (const std::string text = faults ? faults : ""; text != faults_) {
+        auto orders = Orders::parse(text, {.names = points, .timed = {}, .code = errno_of});
+        if (!orders) {
+            std::fprintf(stderr, "played habanalabs node: HL_NODE_FAULTS: %s\n", orders.error().c_str());
+            return false;
+        }
+        orders_ = std::move(*orders);
+        faults_ = text;
     }
-    if (const char *text = std::getenv("HL_NODE_HBM_PAGES")) {
-        const auto [end, error] = std::from_chars(text, text + std::strlen(text), hbm_pages_);
-        if (error != std::errc{} || *end || hbm_pages_ == 0 || hbm_pages_ > 128)
-            complain("HL_NODE_HBM_PAGES", "1 to 128 was expected");
-    }
-    return *configured_;
+    const char *const pages = std::getenv("HL_NODE_HBM_PAGES");
+    hbm_pages_ = default_pages;
+    if (!pages)
+        return true;
+    const auto [end, error] = std::from_chars(pages, pages + std::strlen(pages), hbm_pages_);
+    const bool good = error == std::errc{} && !*end && hbm_pages_ >= 1 && hbm_pages_ <= 128;
+    if (!good)
+        std::fprintf(stderr, "played habanalabs node: HL_NODE_HBM_PAGES: 1 to 128 was expected\n");
+    return good;
 }
 
 // --- opening ---
@@ -156,10 +157,10 @@ int PlayedNode::open(bool control, bool close_on_exec)
             controls_.insert_or_assign(file, std::move(ours));
         return fd;
     }
-    if (const int err = strike("open"))
-        return -err;
     if (session_)
         return session_->lost ? -EAGAIN : -EBUSY;
+    if (const int err = strike("open"))
+        return -err;
     UniqueFd lock;
     if (const char *name = std::getenv("HL_NODE_LOCK")) {
         lock.reset(::open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600));

@@ -12,6 +12,7 @@
 #include <mutex>
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace hl::dbl {
@@ -31,10 +32,10 @@ namespace hl::dbl {
 //    and the next open is EAGAIN until the last user is gone.
 // Not played: what happens to a user who does not go within 30 s, the reset after each release, kernel command buffers.
 //
-// Descriptors are ends of socket pairs: a last close of theirs, wherever it happens, hangs up the other end, which stays
-// here. HL_NODE_HBM_PAGES: pages of HBM, 3 unless set. HL_NODE_LOCK: a file; programs that name the same one exclude
-// each other as users of one device do. Settings are read at the first open; a malformed one makes it EINVAL.
-// Thread safe.
+// Descriptors are ends of socket pairs: a last close of theirs, wherever it happens, hangs up the other end, which
+// stays here. HL_NODE_HBM_PAGES: pages of HBM, 3 unless set. HL_NODE_LOCK: a file; programs that name the same one
+// exclude each other as users of one device do. Settings are read at each open (calls are counted on while
+// HL_NODE_FAULTS stays as it is); a malformed one makes that EINVAL. Thread safe.
 class PlayedNode {
 public:
     static constexpr const char *compute_path = "/dev/accel/accel0";
@@ -84,7 +85,8 @@ private:
 
     PlayedNode() = default;
 
-    bool configure();
+    // FALSE: a setting is malformed, which was told.
+    [[nodiscard]] bool configure();
     void prune();
     void lose();
     [[nodiscard]] int make_node(UniqueFd &ours, FileId &file, bool close_on_exec);
@@ -107,9 +109,9 @@ private:
     [[nodiscard]] std::byte *at(uint64_t address, uint64_t bytes);
 
     std::mutex mutex_;
-    std::optional<bool> configured_;
+    std::string faults_; // what orders_ was read from
     Orders orders_;
-    uint64_t hbm_pages_ = 3;
+    uint64_t hbm_pages_ = 0;
     UniqueFd lock_; // HL_NODE_LOCK
     std::optional<Session> session_;
     std::map<FileId, UniqueFd> controls_;
