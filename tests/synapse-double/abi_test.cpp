@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-namespace abi = hl::synapse::abi;
+namespace bridge = hl::synapse::abi;
 
 namespace {
 
@@ -54,21 +54,21 @@ void expect_same(const char *name)
 } // namespace
 
 #define SAME_FIELD(ours, our_field, theirs, their_field)                                                               \
-    EXPECT_EQ(offsetof(abi::ours, our_field), offsetof(theirs, their_field)) << #theirs "." #their_field;              \
-    EXPECT_EQ(sizeof(abi::ours::our_field), sizeof(theirs::their_field)) << #theirs "." #their_field
+    EXPECT_EQ(offsetof(bridge::ours, our_field), offsetof(theirs, their_field)) << #theirs "." #their_field;           \
+    EXPECT_EQ(sizeof(bridge::ours::our_field), sizeof(theirs::their_field)) << #theirs "." #their_field
 
 TEST(SynapseAbi, FunctionsAreCalledAsTheyAreDefined){
-#define SAME_FUNCTION(name, arguments) expect_same<decltype(abi::SynapseCalls::name), decltype(&::name)>(#name);
+#define SAME_FUNCTION(name, arguments) expect_same<decltype(bridge::SynapseCalls::name), decltype(&::name)>(#name);
     HL_SYNAPSE_CALLS(SAME_FUNCTION)
 #undef SAME_FUNCTION
-#define SAME_FUNCTION(name, arguments) expect_same<decltype(abi::ScalCalls::name), decltype(&::name)>(#name);
+#define SAME_FUNCTION(name, arguments) expect_same<decltype(bridge::ScalCalls::name), decltype(&::name)>(#name);
         HL_SCAL_CALLS(SAME_FUNCTION)
 #undef SAME_FUNCTION
 }
 
 TEST(SynapseAbi, StructuresAgree)
 {
-    EXPECT_EQ(sizeof(abi::DeviceInfoV2), sizeof(synDeviceInfoV2));
+    EXPECT_EQ(sizeof(bridge::DeviceInfoV2), sizeof(synDeviceInfoV2));
     SAME_FIELD(DeviceInfoV2, sram_base, synDeviceInfoV2, sramBaseAddress);
     SAME_FIELD(DeviceInfoV2, dram_base, synDeviceInfoV2, dramBaseAddress);
     SAME_FIELD(DeviceInfoV2, sram_size, synDeviceInfoV2, sramSize);
@@ -81,14 +81,14 @@ TEST(SynapseAbi, StructuresAgree)
     SAME_FIELD(DeviceInfoV2, device_index, synDeviceInfoV2, deviceIndex);
     SAME_FIELD(DeviceInfoV2, global_hbm_base, synDeviceInfoV2, globalHbmBaseAddress);
 
-    EXPECT_EQ(sizeof(abi::LaunchTensor), sizeof(synLaunchTensorInfo));
+    EXPECT_EQ(sizeof(bridge::LaunchTensor), sizeof(synLaunchTensorInfo));
     SAME_FIELD(LaunchTensor, name, synLaunchTensorInfo, tensorName);
     SAME_FIELD(LaunchTensor, address, synLaunchTensorInfo, pTensorAddress);
     SAME_FIELD(LaunchTensor, type, synLaunchTensorInfo, tensorType);
     SAME_FIELD(LaunchTensor, size, synLaunchTensorInfo, tensorSize);
     SAME_FIELD(LaunchTensor, id, synLaunchTensorInfo, tensorId);
 
-    EXPECT_EQ(sizeof(abi::RetrievedTensor), sizeof(synRetrievedLaunchTensorInfo));
+    EXPECT_EQ(sizeof(bridge::RetrievedTensor), sizeof(synRetrievedLaunchTensorInfo));
     SAME_FIELD(RetrievedTensor, name, synRetrievedLaunchTensorInfo, tensorName);
     SAME_FIELD(RetrievedTensor, id, synRetrievedLaunchTensorInfo, tensorId);
     SAME_FIELD(RetrievedTensor, type, synRetrievedLaunchTensorInfo, tensorType);
@@ -101,7 +101,7 @@ TEST(SynapseAbi, StructuresAgree)
     SAME_FIELD(RetrievedTensor, offset_in_section, synRetrievedLaunchTensorInfo, tensorOffsetInSection);
     SAME_FIELD(RetrievedTensor, is_input, synRetrievedLaunchTensorInfo, isInput);
 
-    EXPECT_EQ(sizeof(abi::ScalPoolInfo), sizeof(scal_memory_pool_infoV2));
+    EXPECT_EQ(sizeof(bridge::ScalPoolInfo), sizeof(scal_memory_pool_infoV2));
     SAME_FIELD(ScalPoolInfo, device_base, scal_memory_pool_infoV2, device_base_address);
     SAME_FIELD(ScalPoolInfo, total_size, scal_memory_pool_infoV2, totalSize);
     SAME_FIELD(ScalPoolInfo, free_size, scal_memory_pool_infoV2, freeSize);
@@ -111,45 +111,45 @@ TEST(SynapseAbi, StructuresAgree)
 TEST(SynapseAbi, NumbersAgree)
 {
     const std::vector<std::pair<int, int>> numbers{
-        {abi::success, synSuccess},
-        {abi::invalid_argument, synInvalidArgument},
-        {abi::out_of_host_memory, synOutOfHostMemory},
-        {abi::out_of_device_memory, synOutOfDeviceMemory},
-        {abi::no_device_found, synNoDeviceFound},
-        {abi::device_type_mismatch, synDeviceTypeMismatch},
-        {abi::device_reset, synDeviceReset},
-        {abi::unsupported, synUnsupported},
-        {abi::wrong_params_file, synWrongParamsFile},
-        {abi::device_already_acquired, synDeviceAlreadyAcquired},
-        {abi::busy, synBusy},
-        {abi::all_resources_taken, synAllResourcesTaken},
-        {abi::unavailable, synUnavailable},
-        {abi::fail, synFail},
-        {abi::out_of_resources, synOutOfResources},
-        {abi::already_initialized, synAlreadyInitialized},
-        {abi::synapse_terminated, synSynapseTerminated},
-        {abi::assert_async, synAssertAsync},
-        {abi::mapping_not_found, synMappingNotFound},
-        {abi::host_to_dram, HOST_TO_DRAM},
-        {abi::dram_to_host, DRAM_TO_HOST},
-        {abi::dram_to_dram, DRAM_TO_DRAM},
-        {abi::gaudi, synDeviceGaudi},
-        {abi::gaudi2, synDeviceGaudi2},
-        {abi::gaudi3, synDeviceGaudi3},
-        {abi::type_int8, syn_type_int8},
-        {abi::type_bf16, syn_type_bf16},
-        {abi::type_float, syn_type_float},
-        {abi::type_int16, syn_type_int16},
-        {abi::type_int32, syn_type_int32},
-        {abi::type_uint8, syn_type_uint8},
-        {abi::type_fp16, syn_type_fp16},
-        {abi::type_uint16, syn_type_uint16},
-        {abi::type_uint32, syn_type_uint32},
-        {abi::type_int64, syn_type_int64},
-        {abi::data_tensor, DATA_TENSOR},
+        {bridge::success, synSuccess},
+        {bridge::invalid_argument, synInvalidArgument},
+        {bridge::out_of_host_memory, synOutOfHostMemory},
+        {bridge::out_of_device_memory, synOutOfDeviceMemory},
+        {bridge::no_device_found, synNoDeviceFound},
+        {bridge::device_type_mismatch, synDeviceTypeMismatch},
+        {bridge::device_reset, synDeviceReset},
+        {bridge::unsupported, synUnsupported},
+        {bridge::wrong_params_file, synWrongParamsFile},
+        {bridge::device_already_acquired, synDeviceAlreadyAcquired},
+        {bridge::busy, synBusy},
+        {bridge::all_resources_taken, synAllResourcesTaken},
+        {bridge::unavailable, synUnavailable},
+        {bridge::fail, synFail},
+        {bridge::out_of_resources, synOutOfResources},
+        {bridge::already_initialized, synAlreadyInitialized},
+        {bridge::synapse_terminated, synSynapseTerminated},
+        {bridge::assert_async, synAssertAsync},
+        {bridge::mapping_not_found, synMappingNotFound},
+        {bridge::host_to_dram, HOST_TO_DRAM},
+        {bridge::dram_to_host, DRAM_TO_HOST},
+        {bridge::dram_to_dram, DRAM_TO_DRAM},
+        {bridge::gaudi, synDeviceGaudi},
+        {bridge::gaudi2, synDeviceGaudi2},
+        {bridge::gaudi3, synDeviceGaudi3},
+        {bridge::type_int8, syn_type_int8},
+        {bridge::type_bf16, syn_type_bf16},
+        {bridge::type_float, syn_type_float},
+        {bridge::type_int16, syn_type_int16},
+        {bridge::type_int32, syn_type_int32},
+        {bridge::type_uint8, syn_type_uint8},
+        {bridge::type_fp16, syn_type_fp16},
+        {bridge::type_uint16, syn_type_uint16},
+        {bridge::type_uint32, syn_type_uint32},
+        {bridge::type_int64, syn_type_int64},
+        {bridge::data_tensor, DATA_TENSOR},
     };
     for (size_t i = 0; i < numbers.size(); ++i)
         EXPECT_EQ(numbers[i].first, numbers[i].second) << i;
-    EXPECT_EQ(abi::max_dims, syn_max_dims);
-    EXPECT_EQ(abi::max_name, syn_name_size);
+    EXPECT_EQ(bridge::max_dims, syn_max_dims);
+    EXPECT_EQ(bridge::max_name, syn_name_size);
 }

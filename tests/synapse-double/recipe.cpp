@@ -8,11 +8,10 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <filesystem>
 #include <format>
 #include <fstream>
 #include <iostream>
-#include <iterator>
-#include <limits>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -125,9 +124,13 @@ std::string Recipe::read(const std::string &file, bool &other_release)
     uint64_t onnx_bytes = 0;
     if (std::string wrong = describe(text, onnx_bytes, other_release); !wrong.empty())
         return wrong;
-    const std::vector<char> onnx{std::istreambuf_iterator<char>(in), {}};
-    if (onnx.size() != onnx_bytes)
-        return std::format("holds {} bytes of a graph instead of {}", onnx.size(), onnx_bytes);
+    const uint64_t size = std::filesystem::file_size(file),
+                   rest = size - std::min(size, static_cast<uint64_t>(in.tellg()));
+    if (rest != onnx_bytes)
+        return std::format("holds {} bytes of a graph instead of {}", rest, onnx_bytes);
+    std::vector<char> onnx(onnx_bytes);
+    if (!in.read(onnx.data(), static_cast<std::streamsize>(onnx_bytes)))
+        return "cannot be read";
     return open(onnx);
 }
 

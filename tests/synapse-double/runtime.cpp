@@ -53,10 +53,10 @@ bool Runtime::read_settings()
 synStatus Runtime::initialize()
 {
     const std::lock_guard lock(mutex_);
+    if (!gaudi_ && !read_settings())
+        return synInvalidArgument;
     if (initialized_)
         return synSuccess; // without HABANA_DISABLE_DOUBLE_SYN_INITIALIZE
-    if (!read_settings())
-        return synInvalidArgument;
     if (const auto code = orders_.next("synInitialize").code)
         return static_cast<synStatus>(*code);
     initialized_ = true;

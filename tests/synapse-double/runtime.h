@@ -58,7 +58,8 @@ public:
 
     [[nodiscard]] static Runtime &instance();
 
-    // Errors: InvalidArgument for a setting that is malformed (ours).
+    // Reads the settings, also again, unless a device is acquired. Errors: InvalidArgument for one that is malformed
+    // (ours).
     [[nodiscard]] synStatus initialize();
     [[nodiscard]] synStatus destroy();
 

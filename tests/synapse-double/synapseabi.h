@@ -23,7 +23,8 @@
 //  then
 //    on every call says DeviceReset until the device is released; with HL_DBL_ON_FAILURE=kill the process gets SIGKILL,
 //    as the runtime does by default (G3SW dfa_base.cpp).
-//  - HL_DBL_FAULTS: failures, delays and stalls on order (orders.h).
+//  - HL_DBL_FAULTS: failures, delays and stalls on order (orders.h). It is read by synInitialize, and counted on while
+//    it stays as it is.
 //
 // What it does not play: compilation (graphs), serialisation, sections, external tensors, host-side shape tensors,
 // collectives, Gaudi and Gaudi3, profiling, the double initialise check, the order in which the runtime frees HBM.

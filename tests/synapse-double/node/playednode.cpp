@@ -118,7 +118,7 @@ void PlayedNode::prune()
     if (!session_)
         return;
     std::erase_if(session_->exports, [](const Export &e) { return hung_up(e.ours.get()); });
-    if (session_->exports.empty() && hung_up(session_->ours.get()))
+    if (hung_up(session_->ours.get())) // dma-bufs hold it too
         session_.reset();
 }
 
@@ -175,7 +175,6 @@ int PlayedNode::open(bool control, bool close_on_exec)
         session_.reset();
         return fd < 0 ? fd : -ENOMEM;
     }
-    lock_ = std::move(lock);
     ++opens_;
     return fd;
 }
@@ -217,7 +216,7 @@ std::optional<int> PlayedNode::ioctl(int fd, unsigned long number, void *argumen
     if (control)
         return -ENOTTY; // habanalabs_ioctl.c hl_ioctl_control
     if (number == numbers.memory)
-        return -memory(*static_cast<uapi::MemArgs *>(argument));
+        return -memory(*static_cast<uapi::MemArgs *>(argument), fd);
     if (number == numbers.cs)
         return -submit(*static_cast<uapi::CsArgs *>(argument));
     if (number == numbers.wait_cs)
@@ -284,7 +283,7 @@ int PlayedNode::info(uapi::InfoArgs &args, bool control)
     }
 }
 
-int PlayedNode::memory(uapi::MemArgs &args)
+int PlayedNode::memory(uapi::MemArgs &args, int node)
 {
     const auto point = [&args]() -> const char * {
         switch (args.op) {
@@ -319,7 +318,7 @@ int PlayedNode::memory(uapi::MemArgs &args)
     case uapi::mem_unmap:
         return unmap(args.word[0]);
     default:
-        return export_memory(args);
+        return export_memory(args, node);
     }
 }
 
@@ -395,7 +394,7 @@ int PlayedNode::free(uint64_t handle)
     return 0;
 }
 
-int PlayedNode::export_memory(uapi::MemArgs &args)
+int PlayedNode::export_memory(uapi::MemArgs &args, int node)
 {
     const auto [address, bytes, offset] = std::to_array(args.word);
     args.word[0] = static_cast<uint32_t>(-EBADF);
@@ -409,7 +408,7 @@ int PlayedNode::export_memory(uapi::MemArgs &args)
     const int fd = make_node(ours, file, args.flags & O_CLOEXEC);
     if (fd < 0)
         return -fd;
-    if (lock_ && !leave_with(ours.get(), lock_.get())) {
+    if (!leave_with(ours.get(), node)) { // as memory.c hl_export_dmabuf takes the file
         ::close(fd);
         return ENOMEM;
     }

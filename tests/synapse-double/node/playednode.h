@@ -95,13 +95,13 @@ private:
 
     [[nodiscard]] int info(habanalabs::uapi::InfoArgs &args, bool control);
     [[nodiscard]] habanalabs::uapi::HwIpInfo hw_info() const;
-    [[nodiscard]] int memory(habanalabs::uapi::MemArgs &args);
+    [[nodiscard]] int memory(habanalabs::uapi::MemArgs &args, int node);
     [[nodiscard]] int allocate(habanalabs::uapi::MemArgs &args);
     [[nodiscard]] int map_device(habanalabs::uapi::MemArgs &args);
     [[nodiscard]] int map_host(habanalabs::uapi::MemArgs &args);
     [[nodiscard]] int unmap(uint64_t address);
     [[nodiscard]] int free(uint64_t handle);
-    [[nodiscard]] int export_memory(habanalabs::uapi::MemArgs &args);
+    [[nodiscard]] int export_memory(habanalabs::uapi::MemArgs &args, int node);
     [[nodiscard]] int submit(habanalabs::uapi::CsArgs &args);
     [[nodiscard]] int wait(habanalabs::uapi::WaitArgs &args);
     // FALSE: the chip faults.
@@ -112,7 +112,6 @@ private:
     std::string faults_; // what orders_ was read from
     Orders orders_;
     uint64_t hbm_pages_ = 0;
-    UniqueFd lock_; // HL_NODE_LOCK
     std::optional<Session> session_;
     std::map<FileId, UniqueFd> controls_;
     uint64_t opens_ = 0;
