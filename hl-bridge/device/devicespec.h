@@ -10,16 +10,16 @@
 
 namespace hl {
 
-// A parsed device specification: auto | sim | sim:NAME | accelN | DDDD:BB:DD.F | module:N, or one of a real Gaudi behind
-// the software it is to be reached through, "synapse:" or "kernel:", which stand alone for its auto.
+// A parsed device specification: auto | sim | sim:NAME | accelN | DDDD:BB:DD.F | module:N, or one of a real Gaudi
+// behind the software it is to be reached through, "synapse:" or "kernel:", which stand alone for its auto.
 struct DeviceSpec {
     enum class Kind : uint8_t { Auto, Sim, Accel, Pci, Module };
     // Any: SynapseAI where it can be used, else the kernel's driver alone.
     enum class Runtime : uint8_t { Any, Kernel, Synapse };
 
     Kind kind = Kind::Auto;
-    std::string name;    // Sim: NAME or empty; Pci: the address in lower case
-    uint32_t number = 0; // Accel, Module
+    std::string name;               // Sim: NAME or empty; Pci: the address in lower case
+    uint32_t number = 0;            // Accel, Module
     Runtime runtime = Runtime::Any; // of all but Sim
 
     // NAME is 1 to 64 of A-Z a-z 0-9 _ - and dot. Errors: DeviceSpec naming the grammar.
@@ -36,11 +36,11 @@ struct DeviceSpec {
 
 // A Gaudi found on the PCI bus (vendor 0x1da3; its network functions are left out).
 struct PciGaudi {
-    std::string address;  // "0000:4d:00.0"
-    uint16_t device = 0;  // PCI device id
-    int accel = -1;       // N of /dev/accel/accelN, -1: no driver made a node
-    bool legacy = false;  // the node is /dev/hlN, of the driver in Linux 5.16 to 6.6
-    int module = -1;      // module_id from sysfs, -1: unknown
+    std::string address; // "0000:4d:00.0"
+    uint16_t device = 0; // PCI device id
+    int accel = -1;      // N of /dev/accel/accelN, -1: no driver made a node
+    bool legacy = false; // the node is /dev/hlN, of the driver in Linux 5.16 to 6.6
+    int module = -1;     // module_id from sysfs, -1: unknown
 };
 
 // $HL_SYSFS, a saved or made-up tree for tests and for reading another machine's; else "/sys".

@@ -38,11 +38,8 @@ Sys<uapi::OpenStats> open_stats(const Node &node)
 
 Sys<UniqueFd> export_memory(const Node &node, uint64_t address, uint64_t bytes, uint64_t offset)
 {
-    const uapi::MemArgs args{.word = {address, bytes, offset},
-                             .op = uapi::mem_export,
-                             .flags = O_RDWR | O_CLOEXEC,
-                             .ctx_id = 0,
-                             .count = 0};
+    const uapi::MemArgs args{
+        .word = {address, bytes, offset}, .op = uapi::mem_export, .flags = O_RDWR | O_CLOEXEC, .ctx_id = 0, .count = 0};
     return node_call(node.fd, node.numbers.memory, args).transform([](const auto &out) {
         return UniqueFd(static_cast<int>(out.word[0] & 0xffffffff));
     });

@@ -68,8 +68,8 @@ template <class T>
 // (command_submission.c cs_ioctl_flush_pci_hbw_writes). No queue takes part, nothing is to be waited for, and who else
 // submits through the descriptor is not disturbed. EOPNOTSUPP: a chip that needs none.
 [[nodiscard]] Sys<void> flush_inbound_writes(const Node &node);
-// Open files of an exported dma-buf in all processes and importers: "count:" of /proc/self/fdinfo/N, which is opened with
-// open(2) and read at once (dma-buf.c dma_buf_show_fdinfo). nullopt where the kernel does not say.
+// Open files of an exported dma-buf in all processes and importers: "count:" of /proc/self/fdinfo/N, which is opened
+// with open(2) and read at once (dma-buf.c dma_buf_show_fdinfo). nullopt where the kernel does not say.
 [[nodiscard]] std::optional<uint64_t> open_files(int dmabuf);
 
 } // namespace hl::habanalabs

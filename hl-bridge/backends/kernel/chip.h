@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
-#include "device/exporttable.h"
 #include "backends/kernel/packets.h"
 #include "backends/kernel/session.h"
 #include "device/delivery.h"
 #include "device/device.h"
+#include "device/exporttable.h"
 #include "device/hostmemory.h"
 #include "device/memorycheck.h"
 

@@ -2,10 +2,10 @@
 #pragma once
 
 #include "backends/kernel/chip.h"
-#include "habanalabs/chipnode.h"
 #include "backends/kernel/dmaqueue.h"
 #include "backends/kernel/watcher.h"
 #include "device/device.h"
+#include "habanalabs/chipnode.h"
 
 #include <memory>
 #include <string>

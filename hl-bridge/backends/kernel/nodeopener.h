@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
-#include "habanalabs/chipnode.h"
 #include "backends/kernel/driver.h"
 #include "core/error.h"
+#include "habanalabs/chipnode.h"
 
 #include <memory>
 #include <string>

@@ -6,7 +6,8 @@
 
 // The part of SynapseAI's C interface that this backend uses: that of 1.18 to 1.21, which carry no version in their
 // symbols. Declarations of our own from published facts, as the vendor's headers may not be passed on; abitable.h has
-// each size, offset and number with its source. All pointers and handles are borrowed, all sizes bytes.
+// each size, offset and number with its source. G3SW, here and in the other files of this folder, is
+// github.com/HabanaAI/Intel_Gaudi3_Software at e6cef1c. All pointers and handles are borrowed, all sizes bytes.
 namespace hl::synapse::abi {
 
 // synapse_common_types.h synStatus: those that this backend tells apart. Others are shown by the vendor's description.
@@ -61,7 +62,7 @@ enum TensorType : int32_t {
     host_to_device_tensor = 6,
 };
 
-// The device id that a process gets: it may have one device (device_manager.cpp).
+// The device id that a process gets: it may have one device (G3SW device_manager.cpp).
 inline constexpr uint32_t only_device = 0;
 inline constexpr size_t max_dims = 25;   // HABANA_DIM_MAX
 inline constexpr size_t max_name = 1024; // ENQUEUE_TENSOR_NAME_MAX_SIZE
@@ -144,13 +145,13 @@ struct ScalPoolInfo {
 #define HL_SYNAPSE_CALLS(X)                                                                                            \
     X(synInitialize, ())                                                                                               \
     X(synDestroy, ())                                                                                                  \
-    X(synDeviceAcquire, (uint32_t * device, const char *pci_bus))                                                      \
-    X(synDeviceAcquireByModuleId, (uint32_t * device, uint32_t module))                                                \
+    X(synDeviceAcquire, (uint32_t *device, const char *pci_bus))                                                       \
+    X(synDeviceAcquireByModuleId, (uint32_t *device, uint32_t module))                                                 \
     X(synDeviceRelease, (uint32_t device))                                                                             \
-    X(synDeviceGetInfoV2, (uint32_t device, ::hl::synapse::abi::DeviceInfoV2 * info))                                  \
+    X(synDeviceGetInfoV2, (uint32_t device, ::hl::synapse::abi::DeviceInfoV2 *info))                                   \
     X(synDeviceGetPCIBusId, (char *address, int length, uint32_t device))                                              \
-    X(synDeviceGetMemoryInfo, (uint32_t device, uint64_t * free, uint64_t * total))                                    \
-    X(synDeviceMalloc, (uint32_t device, uint64_t size, uint64_t wanted, uint32_t flags, uint64_t * buffer))           \
+    X(synDeviceGetMemoryInfo, (uint32_t device, uint64_t *free, uint64_t *total))                                      \
+    X(synDeviceMalloc, (uint32_t device, uint64_t size, uint64_t wanted, uint32_t flags, uint64_t *buffer))            \
     X(synDeviceFree, (uint32_t device, uint64_t buffer, uint32_t flags))                                               \
     X(synHostMap, (uint32_t device, uint64_t size, const void *buffer))                                                \
     X(synHostUnmap, (uint32_t device, const void *buffer))                                                             \
@@ -162,27 +163,26 @@ struct ScalPoolInfo {
     X(synEventQuery, (::hl::synapse::abi::EventHandle event))                                                          \
     X(synMemCopyAsync, (::hl::synapse::abi::StreamHandle stream, uint64_t source, uint64_t size, uint64_t target,      \
                         ::hl::synapse::abi::DmaDirection direction))                                                   \
-    X(synMemCopyAsyncMultiple, (::hl::synapse::abi::StreamHandle stream, const uint64_t *sources,                      \
-                                const uint64_t *sizes, const uint64_t *targets,                                        \
-                                ::hl::synapse::abi::DmaDirection direction, uint64_t copies))                          \
+    X(synMemCopyAsyncMultiple,                                                                                         \
+      (::hl::synapse::abi::StreamHandle stream, const uint64_t *sources, const uint64_t *sizes,                        \
+       const uint64_t *targets, ::hl::synapse::abi::DmaDirection direction, uint64_t copies))                          \
     X(synRecipeDeSerialize, (::hl::synapse::abi::RecipeHandle * recipe, const char *file))                             \
     X(synRecipeDestroy, (::hl::synapse::abi::RecipeHandle recipe))                                                     \
-    X(synWorkspaceGetSize, (uint64_t * bytes, ::hl::synapse::abi::RecipeHandle recipe))                                \
-    X(synTensorRetrieveLaunchAmount, (::hl::synapse::abi::RecipeHandle recipe, uint32_t * tensors))                    \
-    X(synTensorRetrieveLaunchIds, (::hl::synapse::abi::RecipeHandle recipe, uint64_t * ids, uint32_t tensors))         \
-    X(synTensorRetrieveLaunchInfoById, (::hl::synapse::abi::RecipeHandle recipe, uint32_t tensors,                     \
-                                        ::hl::synapse::abi::RetrievedTensor * infos))                                  \
+    X(synWorkspaceGetSize, (uint64_t *bytes, ::hl::synapse::abi::RecipeHandle recipe))                                 \
+    X(synTensorRetrieveLaunchAmount, (::hl::synapse::abi::RecipeHandle recipe, uint32_t *tensors))                     \
+    X(synTensorRetrieveLaunchIds, (::hl::synapse::abi::RecipeHandle recipe, uint64_t *ids, uint32_t tensors))          \
+    X(synTensorRetrieveLaunchInfoById,                                                                                 \
+      (::hl::synapse::abi::RecipeHandle recipe, uint32_t tensors, ::hl::synapse::abi::RetrievedTensor *infos))         \
     X(synLaunch, (::hl::synapse::abi::StreamHandle stream, const ::hl::synapse::abi::LaunchTensor *tensors,            \
                   uint32_t count, uint64_t workspace, ::hl::synapse::abi::RecipeHandle recipe, uint32_t flags))        \
     X(synStatusGetBriefDescription, (::hl::synapse::abi::Status status, char *text, size_t length))
 
 // Likewise of libscal.so. All return an int, scal_success or not.
 #define HL_SCAL_CALLS(X)                                                                                               \
-    X(scal_get_handle_from_fd, (int fd, ::hl::synapse::abi::ScalHandle * scal))                                        \
-    X(scal_get_pool_handle_by_name, (::hl::synapse::abi::ScalHandle scal, const char *name,                            \
-                                     ::hl::synapse::abi::ScalPoolHandle *pool))                                        \
-    X(scal_pool_get_infoV2,                                                                                            \
-      (::hl::synapse::abi::ScalPoolHandle pool, ::hl::synapse::abi::ScalPoolInfo * info))
+    X(scal_get_handle_from_fd, (int fd, ::hl::synapse::abi::ScalHandle *scal))                                         \
+    X(scal_get_pool_handle_by_name,                                                                                    \
+      (::hl::synapse::abi::ScalHandle scal, const char *name, ::hl::synapse::abi::ScalPoolHandle *pool))               \
+    X(scal_pool_get_infoV2, (::hl::synapse::abi::ScalPoolHandle pool, ::hl::synapse::abi::ScalPoolInfo * info))
 
 // The functions, once they are found.
 struct SynapseCalls {

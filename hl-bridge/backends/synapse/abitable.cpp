@@ -29,9 +29,21 @@ constexpr std::string_view one_device = "Intel_Gaudi3_Software synapse/src/runti
 constexpr std::string_view scal = "scal.h";
 constexpr std::string_view pool = "scal.h scal_memory_pool_infoV2";
 
-#define HL_SIZE(text, type, published, source) AbiRow{"sizeof " text, sizeof(type), published, source}
-#define HL_AT(text, type, field, published, source) AbiRow{text "." #field, offsetof(type, field), published, source}
-#define HL_NUMBER(text, ours, published, source) AbiRow{text, static_cast<uint64_t>(ours), published, source}
+#define HL_SIZE(text, type, published, source)                                                                         \
+    AbiRow                                                                                                             \
+    {                                                                                                                  \
+        "sizeof " text, sizeof(type), published, source                                                                \
+    }
+#define HL_AT(text, type, field, published, source)                                                                    \
+    AbiRow                                                                                                             \
+    {                                                                                                                  \
+        text "." #field, offsetof(type, field), published, source                                                      \
+    }
+#define HL_NUMBER(text, ours, published, source)                                                                       \
+    AbiRow                                                                                                             \
+    {                                                                                                                  \
+        text, static_cast<uint64_t>(ours), published, source                                                           \
+    }
 
 constexpr std::array table{
     HL_NUMBER("synSuccess", success, 0, statuses),

@@ -96,8 +96,10 @@ Result<Memory> Chip::allocate(uint64_t size, Placement placement, HostPages page
         allocation->address = reinterpret_cast<uintptr_t>(mapped->pages().span().data());
         allocation->mapped = std::move(*mapped);
         held.lock();
-        if (session_ != session)
+        if (session_ != session) {
+            held.unlock(); // unmapping is SynapseAI's, and may be the session's end
             return std::unexpected(lost_error(operation));
+        }
         host_bytes_ += size;
     }
     const Memory memory = allocation->memory;

@@ -37,10 +37,10 @@ private:
 
 // One allocation. It leaves the tables when it is released and nothing uses it any more.
 struct Allocation {
-    Memory memory;        // all of it
-    uint64_t address = 0; // what SynapseAI's copies take: the device's for Device placement, the CPU's for Host
-    MappedPages mapped;   // Host placement
-    uint32_t users = 0;   // requests under way that touch it
+    Memory memory;         // all of it
+    uint64_t address = 0;  // what SynapseAI's copies take: the device's for Device placement, the CPU's for Host
+    MappedPages mapped;    // Host placement
+    uint32_t users = 0;    // requests under way that touch it
     bool released = false; // released while in use: goes with its last user
 };
 

@@ -45,17 +45,18 @@ Result<DeviceClaim> DeviceClaim::take(const std::string &address)
     const std::string operation = std::format("open {}", address);
     Record &the = record();
     std::unique_lock lock(the.mutex);
-    const bool settled = the.released.wait_for(
-        lock, patience, [&] { return the.address.empty() || the.address != address; });
+    const bool settled =
+        the.released.wait_for(lock, patience, [&] { return the.address.empty() || the.address != address; });
     if (!settled)
         return fail(ErrorCode::DeviceBusy, operation,
                     std::format("{} is still being released by this process", address),
                     "stop every pipeline of the process that uses it, and try again", EBUSY, address);
     if (!the.address.empty())
-        return fail(ErrorCode::SynapseHolder, operation,
-                    std::format("this process has {} open, and SynapseAI gives a process one device", the.address),
-                    "use that device, or open the other one in a process of its own; HL_RUNTIME=kernel opens any number",
-                    EBUSY, address);
+        return fail(
+            ErrorCode::SynapseHolder, operation,
+            std::format("this process has {} open, and SynapseAI gives a process one device", the.address),
+            "use that device, or open the other one in a process of its own; HL_RUNTIME=kernel opens any number", EBUSY,
+            address);
     auto held = std::make_shared<Held>();
     the.address = address;
     return DeviceClaim(std::move(held));

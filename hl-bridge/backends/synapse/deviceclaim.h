@@ -8,8 +8,8 @@
 
 namespace hl::synapse {
 
-// This process's claim on the one device that SynapseAI gives it (G3SW device_manager.cpp). SynapseAI tells a device that
-// this process has from one that another has, but not whether it is a session of ours that is on its way out or a
+// This process's claim on the one device that SynapseAI gives it (G3SW device_manager.cpp). SynapseAI tells a device
+// that this process has from one that another has, but not whether it is a session of ours that is on its way out or a
 // framework's: the claim does. As what it stands for, it is the process's. Thread safe.
 class DeviceClaim {
 public:

@@ -31,7 +31,7 @@ constexpr const char *other_remedy =
 // What dlopen(3) made of the places a library may lie in.
 struct Opened {
     void *handle = nullptr;
-    std::string tried; // "a: not there; b: ..."
+    std::string tried;   // "a: not there; b: ..."
     bool broken = false; // one was there and could not be loaded: later places were not looked at
 };
 
@@ -118,8 +118,8 @@ void look_up(void *handle, const char *symbol, Function &function, std::string &
         missing += std::format("{}{}", missing.empty() ? "" : ", ", symbol);
 }
 
-// Of the archived SynapseAI Core (2021): synStreamCreate with a kind of stream, and tensors of five 32-bit sizes without
-// an id (HabanaAI/SynapseAI_Core synapse_api.h, synapse_api_types.h).
+// Of the archived SynapseAI Core (2021): synStreamCreate with a kind of stream, and tensors of five 32-bit sizes
+// without an id (HabanaAI/SynapseAI_Core synapse_api.h, synapse_api_types.h).
 bool is_of_2021(void *handle)
 {
     return has(handle, "synStreamCreate") && !has(handle, "synStreamCreateGeneric");
@@ -168,10 +168,10 @@ Result<Library> Library::load()
     Library library;
     library.path_ = path_of(opened.handle, runtime_name);
     if (is_of_2021(opened.handle))
-        return fail(ErrorCode::SynapseAbi, operation,
-                    std::format("{} has the interface of 2021 (SynapseAI Core), whose structures are others",
-                                library.path_),
-                    other_remedy);
+        return fail(
+            ErrorCode::SynapseAbi, operation,
+            std::format("{} has the interface of 2021 (SynapseAI Core), whose structures are others", library.path_),
+            other_remedy);
     auto version = ask_version(opened.handle, library.path_);
     if (!version)
         return std::unexpected(std::move(version.error()));
@@ -197,10 +197,9 @@ Result<abi::ScalCalls> Library::scal() const
 {
     const Opened opened = open_scal(path_);
     if (!opened.handle)
-        return fail(ErrorCode::SynapseMissing, operation,
-                    std::format("{} cannot be loaded: {}", scal_name, opened.tried),
-                    "libscal.so belongs beside libSynapse.so: install SynapseAI completely",
-                    opened.broken ? ELIBBAD : ENOENT);
+        return fail(
+            ErrorCode::SynapseMissing, operation, std::format("{} cannot be loaded: {}", scal_name, opened.tried),
+            "libscal.so belongs beside libSynapse.so: install SynapseAI completely", opened.broken ? ELIBBAD : ENOENT);
     abi::ScalCalls calls;
     std::string missing;
 #define HL_X(symbol, arguments) look_up(opened.handle, #symbol, calls.symbol, missing);

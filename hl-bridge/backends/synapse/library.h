@@ -31,8 +31,8 @@ public:
 
     // Looks in $HL_SYNAPSE_DIR, then where the dynamic linker looks, then in /usr/lib/habanalabs, and takes the first
     // libSynapse.so that is there. Nothing but synDriverGetVersion is called before the release is known to be right.
-    // Errors: SynapseMissing (none there, or it cannot be loaded), SynapseVersion, SynapseAbi (functions are missing, or
-    // it is that of 2021, which has the same names for other structures).
+    // Errors: SynapseMissing (none there, or it cannot be loaded), SynapseVersion, SynapseAbi (functions are missing,
+    // or it is that of 2021, which has the same names for other structures).
     [[nodiscard]] static Result<Library> load();
 
     [[nodiscard]] const abi::SynapseCalls *operator->() const noexcept { return &calls_; }

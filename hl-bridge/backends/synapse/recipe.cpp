@@ -23,13 +23,14 @@ Result<Recipe> Recipe::load(const Library &library, const Model &model, const st
     const auto refuse = [&](const char *call, abi::Status status) {
         const std::string cause = std::format("{}: {}", model.name, library.failure(call, status));
         if (refuses_recipe(status))
-            return fail(ErrorCode::RecipeRefused, operation, cause,
-                        std::format("compile the model anew, for this chip and with this release of SynapseAI (\"{}\"): "
-                                    "a recipe is for one of each",
-                                    library.version()),
-                        0, device);
-        return fail(ErrorCode::SynapseCall, operation, cause,
-                    "see SynapseAI's log (~/.habana_logs, or $HABANA_LOGS)", 0, device);
+            return fail(
+                ErrorCode::RecipeRefused, operation, cause,
+                std::format("compile the model anew, for this chip and with this release of SynapseAI (\"{}\"): "
+                            "a recipe is for one of each",
+                            library.version()),
+                0, device);
+        return fail(ErrorCode::SynapseCall, operation, cause, "see SynapseAI's log (~/.habana_logs, or $HABANA_LOGS)",
+                    0, device);
     };
     abi::RecipeHandle handle = nullptr;
     if (const abi::Status status = library->synRecipeDeSerialize(&handle, model.path.c_str()); status != abi::success)

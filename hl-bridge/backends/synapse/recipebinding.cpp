@@ -75,9 +75,8 @@ std::string tensors_text(std::span<const RecipeTensor> tensors, bool inputs)
 std::string guess_binding(std::span<const RecipeTensor> tensors, const RecipeTensor &input)
 {
     if (input.type == abi::type_uint8) {
-        const bool has_uv = std::ranges::any_of(tensors, [](const RecipeTensor &t) {
-            return t.input && t.type == abi::type_uint8 && plane_size(t, 2);
-        });
+        const bool has_uv = std::ranges::any_of(
+            tensors, [](const RecipeTensor &t) { return t.input && t.type == abi::type_uint8 && plane_size(t, 2); });
         if (plane_size(input, 3))
             return "frame:rgb";
         if (plane_size(input, 2))
@@ -215,8 +214,8 @@ Status Binder::bind_plane(size_t index, const PlaneName &name)
                                                        : "1xHxWx3"));
     for (const RecipeBinding::Plane &other : binding_.planes)
         if (other.plane == name.plane && binding_.frame.format == name.format)
-            return refuse(std::format("{} and {} are both bound to {}", tensors_[other.tensor].name, tensor.name,
-                                      name.name));
+            return refuse(
+                std::format("{} and {} are both bound to {}", tensors_[other.tensor].name, tensor.name, name.name));
     if (!binding_.planes.empty() && (binding_.frame.format != name.format || *size_ != *size))
         return refuse(std::format("{} is a plane of another frame ({}x{} {}) than {} ({}x{} {})", tensor.name,
                                   size->width, size->height, pixel_format_info(name.format).name,
@@ -338,7 +337,8 @@ std::string RecipeTensor::text() const
     std::string size;
     for (auto d = dims.rbegin(); d != dims.rend(); ++d)
         size += std::format("{}{}", size.empty() ? "" : "x", *d);
-    return std::format("{} {} {}", name, known ? std::string(dtype_name(*known)) : std::format("type {:#x}", std::to_underlying(type)),
+    return std::format("{} {} {}", name,
+                       known ? std::string(dtype_name(*known)) : std::format("type {:#x}", std::to_underlying(type)),
                        size.empty() ? "scalar" : size);
 }
 

@@ -62,8 +62,8 @@ struct RecipeBinding {
 };
 
 // Binds a recipe's tensors as the model's description says: `bind` of an input's section is frame:y and frame:uv (the
-// planes of an NV12 frame), frame:rgb (the one of an RGB frame), or file:PATH for data that is loaded once. Pure. Errors:
-// ModelInfoMissing, RecipeTensors; both tell what the recipe has and give a description to save.
+// planes of an NV12 frame), frame:rgb (the one of an RGB frame), or file:PATH for data that is loaded once. Pure.
+// Errors: ModelInfoMissing, RecipeTensors; both tell what the recipe has and give a description to save.
 [[nodiscard]] Result<RecipeBinding> bind_recipe(std::span<const RecipeTensor> tensors, const Model &model);
 
 } // namespace hl::synapse

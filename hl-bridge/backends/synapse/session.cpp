@@ -54,8 +54,8 @@ bool may_pass(abi::Status status) noexcept
 
 bool same_address(std::string_view a, std::string_view b)
 {
-    return std::ranges::equal(a, b, {}, [](unsigned char c) { return std::tolower(c); },
-                              [](unsigned char c) { return std::tolower(c); });
+    return std::ranges::equal(
+        a, b, {}, [](unsigned char c) { return std::tolower(c); }, [](unsigned char c) { return std::tolower(c); });
 }
 
 } // namespace
@@ -87,8 +87,8 @@ Result<std::shared_ptr<Session>> Session::open(const Library &library, const hab
         return std::unexpected(std::move(claim.error()));
     std::shared_ptr<Session> session(new Session(library, chip, std::move(*claim)));
     session->control_.reset(::open(chip.control_node().c_str(), O_RDWR | O_CLOEXEC));
-    for (const auto step : {&Session::initialize, &Session::acquire, &Session::describe, &Session::find_mapping,
-                            &Session::take_frames})
+    for (const auto step :
+         {&Session::initialize, &Session::acquire, &Session::describe, &Session::find_mapping, &Session::take_frames})
         if (auto done = ((*session).*step)(); !done)
             return std::unexpected(std::move(done.error()));
     if (!session->control_)
@@ -201,10 +201,10 @@ Status Session::describe()
     if (status != abi::success)
         return failed(ErrorCode::SynapseCall, library_.failure("synDeviceGetInfoV2", status), see_logs);
     if (info_.fd < 0 || !info_.dram_enabled)
-        return failed(ErrorCode::DeviceUnusable,
-                      std::format("SynapseAI says that {} has {}", chip_.name(),
-                                  info_.fd < 0 ? "no compute node" : "no memory"),
-                      see_logs);
+        return failed(
+            ErrorCode::DeviceUnusable,
+            std::format("SynapseAI says that {} has {}", chip_.name(), info_.fd < 0 ? "no compute node" : "no memory"),
+            see_logs);
     // Module ids are the board's: a stale sysfs tree could have led to another chip.
     if (const std::string got = acquired_address(); acquired_ && !same_address(got, chip_.pci.address))
         return failed(ErrorCode::DeviceUnusable,
@@ -255,10 +255,10 @@ Status Session::take_frames()
     // synDeviceMalloc aligns to 128 bytes, an export to a page.
     const auto block = whole ? allocate(whole + export_page) : std::nullopt;
     if (!block)
-        return failed(ErrorCode::MemoryFull,
-                      std::format("{} MiB of HBM for frames are not free: SynapseAI has {} MiB", *bytes >> 20,
-                                  free >> 20),
-                      "set HL_SYNAPSE_POOL_MB to fewer MiB, or end what else uses the device in this process");
+        return failed(
+            ErrorCode::MemoryFull,
+            std::format("{} MiB of HBM for frames are not free: SynapseAI has {} MiB", *bytes >> 20, free >> 20),
+            "set HL_SYNAPSE_POOL_MB to fewer MiB, or end what else uses the device in this process");
     block_ = *block;
     frames_address_ = round_to_export_page(block_);
     frames_.emplace(whole, export_page);

@@ -15,9 +15,9 @@ namespace hl::synapse {
 
 // One device acquired through SynapseAI, and what goes when it is released: the memory that frames are cut from, and a
 // control node of our own for questions about its health. SynapseAI owns the compute node and the eventfd of the
-// driver, which is read-and-clear (G3SW efd_controller.cpp): neither is closed, registered or read here. Streams, events
-// and mapped host pages are their owners', who let go of them before they let go of the session. Thread safe, except
-// for frames().
+// driver, which is read-and-clear (G3SW efd_controller.cpp): neither is closed, registered or read here. Streams,
+// events and mapped host pages are their owners', who let go of them before they let go of the session. Thread safe,
+// except for frames().
 class Session {
 public:
     // Acquires the chip and waits, bounded, for its last user's release (openladder.h). What this process has acquired

@@ -191,8 +191,7 @@ void StreamQueue::look_at_front(Chip::Lock &lock)
     const abi::Status status = library->synEventQuery(stream_->event(front.event));
     const bool hangs = status == abi::busy && Clock::now() - front.issued > patience;
     if (hangs)
-        chip_->lose(generation_,
-                    std::format("a {} did not end within {} s", kind_.what, patience.count()));
+        chip_->lose(generation_, std::format("a {} did not end within {} s", kind_.what, patience.count()));
     else if (says_lost(status))
         chip_->lose(generation_, library.failure("synEventQuery", status));
     lock.lock();

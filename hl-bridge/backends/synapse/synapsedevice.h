@@ -12,9 +12,9 @@
 
 namespace hl::synapse {
 
-// A Gaudi behind Intel's SynapseAI runtime: memory, exports, DMA, and compute by recipes. A thread for each direction of
-// DMA and one for each engine, and one that watches the device's health. After a failure of the device SynapseAI may end
-// the process by itself (G3SW dfa_base.cpp); where it does not, the device is lost and can be opened again.
+// A Gaudi behind Intel's SynapseAI runtime: memory, exports, DMA, and compute by recipes. A thread for each direction
+// of DMA and one for each engine, and one that watches the device's health. After a failure of the device SynapseAI may
+// end the process by itself (G3SW dfa_base.cpp); where it does not, the device is lost and can be opened again.
 class SynapseDevice final : public Device {
 public:
     // Whether SynapseAI is here and can be used. What speaks against a runtime that is here is logged. Opens no device.

@@ -22,10 +22,8 @@ namespace {
 
 constexpr const char *load = "load model";
 constexpr const char *submission = "submit inference";
-constexpr StreamQueue::Kind kind{.operation = "run inference",
-                                 .what = "launch",
-                                 .failed = ErrorCode::RunFailed,
-                                 .late = ErrorCode::RunTimeout};
+constexpr StreamQueue::Kind kind{
+    .operation = "run inference", .what = "launch", .failed = ErrorCode::RunFailed, .late = ErrorCode::RunTimeout};
 constexpr uint64_t output_alignment = 64; // EngineTensor::offset
 constexpr const char *room_remedy =
     "give frames less memory with HL_SYNAPSE_POOL_MB, load fewer models, or compile a smaller one";
@@ -40,7 +38,7 @@ std::string format_text(const FrameFormat &format)
     return std::format("{}x{} {}", format.width, format.height, pixel_format_info(format.format).name);
 }
 
-// Device memory of one session. Freed before the session goes.
+// Device memory of one session, freed before that goes.
 class DeviceBlocks {
 public:
     explicit DeviceBlocks(std::shared_ptr<Session> session) noexcept : session_(std::move(session)) {}
@@ -64,6 +62,16 @@ public:
 private:
     const std::shared_ptr<Session> session_;
     std::vector<uint64_t> blocks_;
+};
+
+// What an engine has of a session.
+struct Loaded {
+    Loaded(std::shared_ptr<Session> session, Recipe loaded_recipe) noexcept
+        : blocks(std::move(session)), recipe(std::move(loaded_recipe))
+    {}
+
+    DeviceBlocks blocks;
+    Recipe recipe; // goes first: the session's end may be SynapseAI's, and a recipe goes before that
 };
 
 // Pages that are copied to the device once.
@@ -93,9 +101,9 @@ class SynapseEngine::Core {
 public:
     Core(std::shared_ptr<Device> device, std::shared_ptr<Chip> chip, uint32_t generation,
          std::shared_ptr<Session> session, Recipe recipe, RecipeBinding binding)
-        : device_(std::move(device)), chip_(std::move(chip)), generation_(generation), recipe_(std::move(recipe)),
-          binding_(std::move(binding)), blocks_(std::make_unique<DeviceBlocks>(std::move(session))),
-          queue_(chip_, generation, kind, [this] { blocks_.reset(); })
+        : device_(std::move(device)), chip_(std::move(chip)), generation_(generation), binding_(std::move(binding)),
+          loaded_(std::make_unique<Loaded>(std::move(session), std::move(recipe))),
+          queue_(chip_, generation, kind, [this] { loaded_.reset(); })
     {}
 
     // Before the worker runs: memory in HBM, and what is to go there.
@@ -152,11 +160,10 @@ private:
     const std::shared_ptr<Device> device_;
     const std::shared_ptr<Chip> chip_;
     const uint32_t generation_;
-    const Recipe recipe_;
     const RecipeBinding binding_;
     EngineInfo info_;
-    std::vector<FileData> files_; // until they are uploaded
-    std::unique_ptr<DeviceBlocks> blocks_; // until the session is lost; the worker's, once it runs
+    std::vector<FileData> files_;    // until they are uploaded
+    std::unique_ptr<Loaded> loaded_; // until the session is lost; the worker's, once that runs
     std::vector<std::unique_ptr<Slot>> slots_;
     std::vector<Slot *> free_; // never grows
     StreamQueue queue_;
@@ -166,7 +173,7 @@ private:
 
 void SynapseEngine::Core::describe(const Model &model)
 {
-    const Library &library = recipe_.library();
+    const Library &library = loaded_->recipe.library();
     info_.name = library.is_double() ? "SynapseAI double: computes on the host" : "synapse";
     info_.model = model.name;
     info_.group_id = model.info ? model.info->group_id : "";
@@ -176,12 +183,12 @@ void SynapseEngine::Core::describe(const Model &model)
     info_.preprocess = PreprocessPlace::InModel;
     info_.layout_source = "fixed";
     size_t input = 0;
-    for (const RecipeTensor &tensor : recipe_.tensors())
+    for (const RecipeTensor &tensor : loaded_->recipe.tensors())
         if (tensor.input)
             info_.inputs.push_back({.info = binding_.inputs[input++], .offset = 0, .bytes = tensor.bytes()});
     for (const RecipeBinding::Output &output : binding_.outputs) {
         const uint64_t offset = aligned(info_.output_bytes, output_alignment);
-        const uint64_t bytes = recipe_.tensors()[output.tensor].bytes();
+        const uint64_t bytes = loaded_->recipe.tensors()[output.tensor].bytes();
         info_.outputs.push_back({.info = output.info, .offset = offset, .bytes = bytes});
         info_.output_bytes = offset + bytes;
     }
@@ -190,7 +197,7 @@ void SynapseEngine::Core::describe(const Model &model)
 std::vector<abi::LaunchTensor> SynapseEngine::Core::launch_tensors() const
 {
     std::vector<abi::LaunchTensor> out;
-    for (const RecipeTensor &tensor : recipe_.tensors()) {
+    for (const RecipeTensor &tensor : loaded_->recipe.tensors()) {
         abi::LaunchTensor launch{};
         launch.name = tensor.name.c_str();
         launch.type = tensor.kind;
@@ -204,20 +211,20 @@ std::vector<abi::LaunchTensor> SynapseEngine::Core::launch_tensors() const
 // FALSE: no memory is left for another one.
 bool SynapseEngine::Core::add_slot()
 {
-    uint64_t bytes = aligned(recipe_.workspace(), abi::malloc_alignment);
+    uint64_t bytes = aligned(loaded_->recipe.workspace(), abi::malloc_alignment);
     for (const RecipeBinding::Output &output : binding_.outputs)
-        bytes += aligned(recipe_.tensors()[output.tensor].bytes(), abi::malloc_alignment);
+        bytes += aligned(loaded_->recipe.tensors()[output.tensor].bytes(), abi::malloc_alignment);
     auto slot = std::make_unique<Slot>(*this);
     slot->tensors = launch_tensors();
     if (bytes > 0) {
-        const auto block = blocks_->allocate(bytes);
+        const auto block = loaded_->blocks.allocate(bytes);
         if (!block)
             return false;
-        slot->workspace = recipe_.workspace() > 0 ? *block : 0;
-        uint64_t next = *block + aligned(recipe_.workspace(), abi::malloc_alignment);
+        slot->workspace = loaded_->recipe.workspace() > 0 ? *block : 0;
+        uint64_t next = *block + aligned(loaded_->recipe.workspace(), abi::malloc_alignment);
         for (const RecipeBinding::Output &output : binding_.outputs) {
             slot->tensors[output.tensor].address = next;
-            next += aligned(recipe_.tensors()[output.tensor].bytes(), abi::malloc_alignment);
+            next += aligned(loaded_->recipe.tensors()[output.tensor].bytes(), abi::malloc_alignment);
         }
     }
     free_.push_back(slot.get());
@@ -232,12 +239,13 @@ Status SynapseEngine::Core::prepare(const Model &model, const EngineOptions &opt
     while (slots_.size() < wanted && add_slot())
         ;
     if (slots_.empty())
-        return refuse(ErrorCode::MemoryFull, load,
-                      std::format("{} works in {} MiB of HBM and writes {} KiB of outputs, and beside the frames {} MiB "
-                                  "are free",
-                                  model.name, (recipe_.workspace() + (1 << 20) - 1) >> 20,
-                                  (info_.output_bytes + 1023) >> 10, blocks_->free_bytes() >> 20),
-                      room_remedy, ENOMEM);
+        return refuse(
+            ErrorCode::MemoryFull, load,
+            std::format("{} works in {} MiB of HBM and writes {} KiB of outputs, and beside the frames {} MiB "
+                        "are free",
+                        model.name, (loaded_->recipe.workspace() + (1 << 20) - 1) >> 20,
+                        (info_.output_bytes + 1023) >> 10, loaded_->blocks.free_bytes() >> 20),
+            room_remedy, ENOMEM);
     if (slots_.size() < wanted)
         log(LogLevel::Info, "synapse",
             std::format("{}: HBM has room for {} of {} requests in flight", model.name, slots_.size(), wanted));
@@ -250,17 +258,17 @@ Status SynapseEngine::Core::prepare(const Model &model, const EngineOptions &opt
 
 Status SynapseEngine::Core::prepare_file(const RecipeBinding::File &file)
 {
-    const RecipeTensor &tensor = recipe_.tensors()[file.tensor];
+    const RecipeTensor &tensor = loaded_->recipe.tensors()[file.tensor];
     const uint64_t bytes = tensor.bytes();
     const auto data = read_bounded_file(file.path, bytes, ErrorCode::ModelMissing, ErrorCode::ModelCorrupt,
                                         std::format("data file of tensor {}", tensor.name));
     if (!data)
         return std::unexpected(data.error());
     if (data->size() != bytes)
-        return refuse(ErrorCode::ModelCorrupt, load,
-                      std::format("{} has {} bytes, and tensor {} has {}", file.path, data->size(), tensor.text(),
-                                  bytes),
-                      "write the tensor's bytes into the file as they are to lie in memory");
+        return refuse(
+            ErrorCode::ModelCorrupt, load,
+            std::format("{} has {} bytes, and tensor {} has {}", file.path, data->size(), tensor.text(), bytes),
+            "write the tensor's bytes into the file as they are to lie in memory");
     auto pages = OwnedMemory::allocate(device_, bytes, Placement::Host);
     if (!pages)
         return std::unexpected(std::move(pages.error()));
@@ -268,7 +276,7 @@ Status SynapseEngine::Core::prepare_file(const RecipeBinding::File &file)
     if (!span)
         return std::unexpected(span.error());
     std::memcpy(span->data(), data->data(), bytes);
-    const auto block = blocks_->allocate(bytes);
+    const auto block = loaded_->blocks.allocate(bytes);
     if (!block)
         return refuse(ErrorCode::MemoryFull, load, std::format("{} does not fit into HBM", tensor.text()), room_remedy,
                       ENOMEM);
@@ -300,11 +308,12 @@ Result<std::shared_ptr<Engine>> SynapseEngine::create(std::shared_ptr<Device> de
                                                       const Model &model, const EngineOptions &options)
 {
     if (std::filesystem::path(model.path).extension() != ".recipe")
-        return fail(ErrorCode::ModelUnsupported, load,
-                    std::format("{} is no recipe, and a Gaudi runs nothing else", model.name),
-                    "compile the model with SynapseAI into a .recipe file; compute=host runs an .onnx model on the CPU, "
-                    "with a counted read-back of each frame that lies in HBM",
-                    ENOTSUP, chip->name());
+        return fail(
+            ErrorCode::ModelUnsupported, load,
+            std::format("{} is no recipe, and a Gaudi runs nothing else", model.name),
+            "compile the model with SynapseAI into a .recipe file; compute=host runs an .onnx model on the CPU, "
+            "with a counted read-back of each frame that lies in HBM",
+            ENOTSUP, chip->name());
     std::shared_ptr<Session> session;
     uint32_t generation = 0;
     {
@@ -324,8 +333,12 @@ Result<std::shared_ptr<Engine>> SynapseEngine::create(std::shared_ptr<Device> de
     }
     auto core = std::make_shared<Core>(std::move(device), std::move(chip), generation, std::move(session),
                                        std::move(*recipe), std::move(*binding));
-    if (auto ready = core->prepare(model, options); !ready)
+    if (auto ready = core->prepare(model, options); !ready) {
+        const auto lock = core->chip().lock();
+        if (generation != core->chip().generation(lock)) // a device that is gone has no memory either
+            return std::unexpected(core->chip().lost_error(load));
         return std::unexpected(std::move(ready.error()));
+    }
     std::shared_ptr<SynapseEngine> engine(new SynapseEngine(core)); // its thread runs
     if (auto loaded = core->upload_files(); !loaded)
         return std::unexpected(std::move(loaded.error()));
@@ -385,10 +398,10 @@ Status SynapseEngine::Core::check_frame(const FrameLayout &frame, const Rect &re
     const FrameFormat &format = frame.format;
     const FrameFormat &want = binding_.frame;
     if (format.format != want.format || format.width != want.width || format.height != want.height)
-        return refuse(ErrorCode::SubmitFailed, submission,
-                      std::format("{} takes {} frames, this one is {}", info_.model, format_text(want),
-                                  format_text(format)),
-                      "configure the engine for the frames' format", EINVAL);
+        return refuse(
+            ErrorCode::SubmitFailed, submission,
+            std::format("{} takes {} frames, this one is {}", info_.model, format_text(want), format_text(format)),
+            "configure the engine for the frames' format", EINVAL);
     if (auto valid = validate(frame); !valid)
         return valid;
     if (frame.placement() != Placement::Device)
@@ -429,10 +442,10 @@ Status SynapseEngine::Core::check(const Chip::Lock &lock, const InferRequest &re
     if (request.output.placement != Placement::Host)
         return refuse(ErrorCode::MemoryForeign, submission, "the output does not lie in host pages", {}, EINVAL);
     if (request.output.size < info_.output_bytes)
-        return refuse(ErrorCode::MemoryRange, submission,
-                      std::format("the output memory has {} bytes, the model writes {}", request.output.size,
-                                  info_.output_bytes),
-                      "allocate EngineInfo::output_bytes", EINVAL);
+        return refuse(
+            ErrorCode::MemoryRange, submission,
+            std::format("the output memory has {} bytes, the model writes {}", request.output.size, info_.output_bytes),
+            "allocate EngineInfo::output_bytes", EINVAL);
     auto found = chip_->find(lock, request.output);
     if (!found)
         return std::unexpected(std::move(found.error()));
@@ -449,10 +462,10 @@ Status SynapseEngine::Core::submit(std::span<const InferRequest> requests, Compl
     if (chip_->generation(lock) != generation_)
         return std::unexpected(chip_->lost_error(submission)); // opened again since: the model is of before
     if (requests.size() > free_.size() || !queue_.fits(lock, requests.size()))
-        return refuse(ErrorCode::QueueFull, submission,
-                      std::format("{} requests are under way, {} more do not fit", slots_.size() - free_.size(),
-                                  requests.size()),
-                      "wait for a completion", EAGAIN);
+        return refuse(
+            ErrorCode::QueueFull, submission,
+            std::format("{} requests are under way, {} more do not fit", slots_.size() - free_.size(), requests.size()),
+            "wait for a completion", EAGAIN);
     for (size_t i = 0; i < requests.size(); ++i)
         if (auto checked = check(lock, requests[i], *free_[free_.size() - 1 - i]); !checked)
             return checked;
@@ -477,7 +490,7 @@ std::optional<CallFailure> SynapseEngine::Core::Slot::issue(const Session &sessi
 {
     const Library &library = session.library();
     abi::Status status = library->synLaunch(stream, tensors.data(), static_cast<uint32_t>(tensors.size()), workspace,
-                                            core.recipe_.handle(), 0);
+                                            core.loaded_->recipe.handle(), 0);
     refused = refuses_recipe(status);
     if (status != abi::success)
         return CallFailure{"synLaunch", status};
