@@ -141,11 +141,12 @@ TEST_F(Device, ThatCannotBeHadHasAStatus)
     EXPECT_EQ(syn.synDeviceAcquire(&device, "0000:4d:00.0"), synFail);
 }
 
-// HCL synapse_api.h synDeviceGetInfoV2; UCX gaudi_base.c asks for device -1.
+// HCL synapse_api.h synDeviceGetInfoV2; UCX gaudi_base.c asks for device -1. Without one: G3SW device_manager.cpp.
 TEST_F(Device, TellsWhatItIs)
 {
-    acquire();
     synDeviceInfoV2 info{};
+    EXPECT_EQ(syn.synDeviceGetInfoV2(0, &info), synFail) << "none is acquired";
+    acquire();
     ASSERT_EQ(syn.synDeviceGetInfoV2(device, &info), synSuccess);
     EXPECT_EQ(info.deviceType, synDeviceGaudi2);
     EXPECT_EQ(info.deviceId, PlayedNode::module_id);

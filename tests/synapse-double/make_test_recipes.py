@@ -45,7 +45,7 @@ def main():
         "cut-in-description": good[:40],
         "empty": b"",
         "no-recipe": b"\x7fELF" + good,
-        "torn-graph": good[:-300] + bytes(300),
+        "torn-graph": good[:-100] + bytes(100),
         "long-description": good[:8] + b"\xff\xff\xff\xff" + good[12:],
         "no-json": good[:12] + good[12:].replace(b"{", b"[", 1),
         "table-differs": recipe(model(), tensors=other_size),

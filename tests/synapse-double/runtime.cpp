@@ -101,7 +101,7 @@ std::expected<std::shared_ptr<Gaudi>, synStatus> Runtime::device()
 {
     auto gaudi = acquired();
     if (!gaudi)
-        return std::unexpected(synInvalidArgument);
+        return std::unexpected(synFail); // G3SW device_manager.cpp getDeviceInfo, allocateDeviceMemory
     if (gaudi->failed(gaudi->lock()))
         return std::unexpected(synDeviceReset);
     return gaudi;
