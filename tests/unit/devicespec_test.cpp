@@ -2,6 +2,7 @@
 #include "device/device.h"
 #include "device/devicespec.h"
 #include "simtest.h"
+#include "temporarydir.h"
 
 #include <gtest/gtest.h>
 
@@ -58,13 +59,20 @@ private:
 
 TEST(DeviceSpec, ParsesItsGrammar)
 {
-    for (const char *text : {"auto", "sim", "sim:camera_1.a-B", "accel0", "accel12", "0000:4d:00.0", "module:3"}) {
+    for (const char *text :
+         {"auto", "sim", "sim:camera_1.a-B", "accel0", "accel12", "0000:4d:00.0", "module:3", "synapse",
+          "synapse:accel0", "synapse:0000:4d:00.0", "synapse:module:3", "kernel", "kernel:accel0"}) {
         const auto spec = DeviceSpec::parse(text);
         ASSERT_OK(spec);
         EXPECT_EQ(spec->text(), text);
     }
     EXPECT_EQ(DeviceSpec::parse("0000:4D:00.0")->text(), "0000:4d:00.0");
     EXPECT_EQ(DeviceSpec::parse("accel007")->text(), "accel7");
+    EXPECT_EQ(DeviceSpec::parse("synapse:auto")->text(), "synapse");
+    EXPECT_EQ(DeviceSpec::parse("kernel:0000:4D:00.0")->text(), "kernel:0000:4d:00.0");
+    EXPECT_EQ(DeviceSpec::parse("accel0")->runtime, DeviceSpec::Runtime::Any);
+    EXPECT_EQ(DeviceSpec::parse("synapse:accel0")->runtime, DeviceSpec::Runtime::Synapse);
+    EXPECT_EQ(DeviceSpec::parse("kernel:accel0")->runtime, DeviceSpec::Runtime::Kernel);
 }
 
 TEST(DeviceSpec, RefusesEverythingElse)
@@ -87,6 +95,12 @@ TEST(DeviceSpec, RefusesEverythingElse)
                                     std::string("0000:4g:00.0"),
                                     std::string("4d:00.0"),
                                     std::string("0"),
+                                    std::string("synapse:"),
+                                    std::string("synapse:sim"),
+                                    std::string("kernel:sim:a"),
+                                    std::string("kernel:synapse"),
+                                    std::string("synapseaccel0"),
+                                    std::string("synapse:kernel:accel0"),
                                     std::string("auto "),
                                     std::string("/dev/accel/accel0"),
                                     std::string(1 << 20, 'a')}) {
@@ -141,6 +155,26 @@ TEST(DeviceOpen, HardwareIsNamedAsMissingOrUnusable)
         EXPECT_CODE(hl::Device::open(spec), ErrorCode::DeviceUnusable);
     for (const char *spec : {"accel1", "module:0", "0000:4d:00.1"})
         EXPECT_CODE(hl::Device::open(spec), ErrorCode::DeviceNotFound);
+}
+
+// A runtime that is asked for is not made up for by the simulator.
+TEST(DeviceOpen, RuntimesAreOfRealDevices)
+{
+    Sysfs sysfs;
+    for (const char *spec : {"kernel", "synapse", "kernel:accel0", "synapse:module:3"})
+        EXPECT_CODE(hl::Device::open(spec), ErrorCode::DeviceNotFound);
+    sysfs.add_gaudi2(0, 3);
+    const hl::test::TemporaryDir empty;
+    const Setting nowhere("HL_SYNAPSE_DIR", empty.path().c_str());
+    EXPECT_CODE(hl::Device::open("synapse"), ErrorCode::SynapseMissing);
+    EXPECT_CODE(hl::Device::open("kernel"), ErrorCode::DeviceUnusable);
+    EXPECT_CODE(hl::Device::open("accel0"), ErrorCode::DeviceUnusable); // of the kernel backend: there is no SynapseAI
+    const Setting synapse("HL_RUNTIME", "synapse");
+    EXPECT_CODE(hl::Device::open("accel0"), ErrorCode::SynapseMissing);
+    EXPECT_CODE(hl::Device::open("kernel:accel0"), ErrorCode::DeviceUnusable);
+    EXPECT_OK(hl::Device::open("sim"));
+    const Setting nothing("HL_RUNTIME", "gaudi");
+    EXPECT_CODE(hl::Device::open("accel0"), ErrorCode::DeviceConfig);
 }
 
 TEST(DeviceOpen, HonoursVisibility)

@@ -88,6 +88,30 @@ TEST_F(ModelInfoTest, ReadsEveryKey)
     EXPECT_EQ(info->find("gst-habana"), nullptr);
 }
 
+// Whence an input of a recipe gets its bytes.
+TEST_F(ModelInfoTest, ReadsBindings)
+{
+    for (const char *bind : {"frame:y", "frame:uv", "frame:rgb"}) {
+        const auto info = load(with("dims-order=row-major", std::string("bind=") + bind));
+        ASSERT_TRUE(info) << info.error().details();
+        EXPECT_EQ(info->find("images")->bind, bind);
+        const auto again = load(info->skeleton());
+        ASSERT_TRUE(again) << again.error().details();
+        EXPECT_EQ(again->find("images")->bind, bind);
+    }
+    const auto file = load(with("dims-order=row-major", "bind=file:data/w.bin"));
+    ASSERT_TRUE(file) << file.error().details();
+    EXPECT_EQ(file->find("images")->bind, "file:" + (dir / "data/w.bin"));
+    EXPECT_EQ(file->find("out/put:0")->bind, "");
+    for (const char *bind : {"frame:v", "frame", "file:", "y", "Frame:y"}) {
+        const auto refused = load(with("dims-order=row-major", std::string("bind=") + bind));
+        ASSERT_FALSE(refused) << bind;
+        EXPECT_EQ(refused.error().code, ErrorCode::ModelInfoInvalid);
+        EXPECT_THAT(refused.error().cause, HasSubstr("section [images], key bind"));
+        EXPECT_THAT(refused.error().remedy, HasSubstr("frame:uv"));
+    }
+}
+
 // value = (pixel - mean) * scale_by must give the range's ends for 0 and 255.
 TEST_F(ModelInfoTest, RangesAreNormalisation)
 {
