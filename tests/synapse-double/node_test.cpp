@@ -136,6 +136,13 @@ TEST_F(Node, ExportsWholePagesOfAMapping)
     ASSERT_TRUE(exported);
     EXPECT_EQ(::mmap(nullptr, 4096, PROT_READ, MAP_SHARED, exported->get(), 0), MAP_FAILED);
     EXPECT_EQ(::fcntl(exported->get(), F_GETFD), FD_CLOEXEC);
+    EXPECT_EQ(driver->open_files(exported->get()), 1u); // dma-buf.c dma_buf_show_fdinfo
+    {
+        const UniqueFd copy(::fcntl(exported->get(), F_DUPFD_CLOEXEC, 0));
+        EXPECT_EQ(driver->open_files(exported->get()), 2u);
+        EXPECT_EQ(driver->open_files(fd), std::nullopt) << "no dma-buf";
+    }
+    EXPECT_EQ(driver->open_files(exported->get()), 1u);
     EXPECT_EQ(driver->unmap(base).error_or(0), EINVAL) << "exported";
     driver.reset();
     EXPECT_FALSE(open_compute()) << "the dma-buf keeps the file";

@@ -65,8 +65,8 @@ public:
 
     // Counts the call; what is ordered for it, or the status that it ends with at once.
     [[nodiscard]] std::expected<Order, synStatus> enter(const char *name);
-    // The acquired device. Errors: Fail where there is none, DeviceReset after its failure, InvalidArgument for a number
-    // that is none (ours).
+    // The acquired device. Errors: Fail where there is none, DeviceReset after its failure, InvalidArgument for a
+    // number that is none (ours).
     [[nodiscard]] std::expected<std::shared_ptr<Gaudi>, synStatus> device(synDeviceId id);
     [[nodiscard]] std::expected<std::shared_ptr<Gaudi>, synStatus> device();
     [[nodiscard]] std::shared_ptr<Gaudi> acquired();

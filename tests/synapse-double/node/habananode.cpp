@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
-// libhabananode.so: puts PlayedNode in the place of /dev/accel/accel0 and accel_controlD0 for the program that preloads
-// or links it. Definitions go by their symbols, because <fcntl.h> declares open() as open64() where files are large.
+// libhabananode.so: puts PlayedNode in the place of /dev/accel/accel0 and accel_controlD0, and of what procfs tells of
+// their dma-bufs, for the program that preloads or links it. Definitions go by their symbols, because <fcntl.h>
+// declares open() as open64() where files are large.
 #include "node/playednode.h"
 
 #include <dlfcn.h>
 
 #include <cerrno>
 #include <cstdarg>
+#include <cstdlib>
 #include <cstring>
 #include <optional>
 
@@ -25,6 +27,7 @@ namespace {
 
 using hl::dbl::PlayedNode;
 
+constexpr const char *fdinfo = "/proc/self/fdinfo/";
 constexpr int close_on_exec = 02000000; // O_CLOEXEC, asm-generic/fcntl.h
 
 template <class Function>
@@ -44,6 +47,10 @@ int answer(int result)
 
 std::optional<int> open_node(const char *path, int flags)
 {
+    if (std::strncmp(path, fdinfo, std::strlen(fdinfo)) == 0) {
+        const auto played = PlayedNode::instance().open_fdinfo(std::atoi(path + std::strlen(fdinfo)));
+        return played ? std::optional(answer(*played)) : std::nullopt;
+    }
     const bool control = std::strcmp(path, PlayedNode::control_path) == 0;
     if (!control && std::strcmp(path, PlayedNode::compute_path) != 0)
         return std::nullopt;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "node/playednode.h"
 
+#include "device/holders.h"
+
 #include <drm/drm.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -17,6 +19,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <format>
 #include <utility>
 
 namespace hl::dbl {
@@ -70,6 +74,18 @@ bool pinnable(uint64_t address, uint64_t bytes)
     const uint64_t from = address & ~(cpu_page - 1);
     const uint64_t to = (address + bytes + cpu_page - 1) & ~(cpu_page - 1);
     return ::madvise(reinterpret_cast<void *>(from), to - from, MADV_POPULATE_WRITE) == 0;
+}
+
+// Descriptors of a socket: all of this process's, and one for each other process that has any.
+uint64_t open_files(const FileId &id)
+{
+    const auto same = [&id](const struct stat &st) { return file_id(st) == id; };
+    uint64_t count = 0;
+    for (const auto &entry : std::filesystem::directory_iterator("/proc/self/fd"))
+        if (struct stat st{}; ::stat(entry.path().c_str(), &st) == 0 && same(st))
+            ++count;
+    const auto holders = find_holders("socket:", same);
+    return count + static_cast<uint64_t>(std::ranges::count_if(holders, [](pid_t pid) { return pid != ::getpid(); }));
 }
 
 } // namespace
@@ -412,9 +428,31 @@ int PlayedNode::export_memory(uapi::MemArgs &args, int node)
         ::close(fd);
         return ENOMEM;
     }
-    session_->exports.push_back({.ours = std::move(ours), .address = address});
+    session_->exports.push_back({.ours = std::move(ours), .file = file, .address = address, .bytes = bytes});
     args.word[0] = static_cast<uint32_t>(fd);
     return 0;
+}
+
+// As drivers/dma-buf/dma-buf.c dma_buf_show_fdinfo.
+std::optional<int> PlayedNode::open_fdinfo(int fd)
+{
+    const auto id = file_id(fd);
+    uint64_t bytes = 0;
+    {
+        const std::lock_guard held(mutex_);
+        if (!id || !session_)
+            return std::nullopt;
+        const auto found = std::ranges::find(session_->exports, *id, &Export::file);
+        if (found == session_->exports.end())
+            return std::nullopt;
+        bytes = found->bytes;
+    }
+    const std::string text = std::format("pos:\t0\nflags:\t02100002\nsize:\t{}\ncount:\t{}\nexp_name:\thabanalabs\n",
+                                         bytes, open_files(*id));
+    UniqueFd file(::memfd_create("fdinfo", MFD_CLOEXEC));
+    if (!file || ::pwrite(file.get(), text.data(), text.size(), 0) != static_cast<ssize_t>(text.size()))
+        return -ENOMEM;
+    return file.release();
 }
 
 // --- submissions ---

@@ -47,6 +47,8 @@ public:
 
     // A descriptor, or minus an errno.
     [[nodiscard]] int open(bool control, bool close_on_exec);
+    // What /proc/self/fdinfo says of a dma-buf: a descriptor, or minus an errno; nullopt: it is none of ours.
+    [[nodiscard]] std::optional<int> open_fdinfo(int fd);
     // 0 or minus an errno; nullopt: no descriptor of ours, or no ioctl of this driver.
     [[nodiscard]] std::optional<int> ioctl(int fd, unsigned long number, void *argument);
 
@@ -62,7 +64,9 @@ private:
     };
     struct Export {
         UniqueFd ours;
+        FileId file{};
         uint64_t address = 0; // of the mapping
+        uint64_t bytes = 0;
     };
     // From an open of the compute node until its last user is gone.
     struct Session {
