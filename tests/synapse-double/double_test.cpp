@@ -192,7 +192,7 @@ TEST_F(HbmMemory, LiesInOnePool)
     EXPECT_EQ(total, pool.totalSize);
     EXPECT_EQ(free, pool.freeSize);
     std::vector<uint64_t> addresses;
-    for (const uint64_t bytes : {1, 4096, 12441600, 100})
+    for (const uint64_t bytes : std::to_array<uint64_t>({1, 4096, 12441600, 100}))
         addresses.push_back(allocate(bytes));
     for (const uint64_t address : addresses) {
         EXPECT_EQ(address % 128, 0u);

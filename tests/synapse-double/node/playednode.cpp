@@ -185,7 +185,7 @@ int PlayedNode::open(bool control, bool close_on_exec)
         if (::flock(lock.get(), LOCK_EX | LOCK_NB) < 0)
             return -EBUSY;
     }
-    session_.emplace();
+    session_ = std::make_unique<Session>();
     const int fd = make_node(session_->ours, session_->file, close_on_exec);
     if (fd < 0 || (lock && !leave_with(session_->ours.get(), lock.get()))) {
         session_.reset();
@@ -278,7 +278,7 @@ int PlayedNode::info(uapi::InfoArgs &args, bool control)
     case uapi::info_open_stats: {
         uapi::OpenStats stats{};
         stats.open_counter = opens_;
-        stats.is_compute_ctx_active = session_.has_value();
+        stats.is_compute_ctx_active = session_ != nullptr;
         return give(stats);
     }
     case uapi::info_register_eventfd:

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <span>
@@ -116,7 +117,7 @@ private:
     std::string faults_; // what orders_ was read from
     Orders orders_;
     uint64_t hbm_pages_ = 0;
-    std::optional<Session> session_;
+    std::unique_ptr<Session> session_;
     std::map<FileId, UniqueFd> controls_;
     uint64_t opens_ = 0;
 };
