@@ -5,7 +5,7 @@
 
 namespace hl {
 
-// Where a frame's bytes lie (DESIGN.md 2).
+// Where a frame's bytes lie.
 enum class Placement : uint8_t {
     Device, // Gaudi HBM; no CPU mapping exists
     Host,   // memfd pages, pinned in Gaudi's MMU and exportable as a udmabuf
