@@ -34,10 +34,15 @@ std::unexpected<Error> HostMemory::creation_error(const char *operation, int err
                 "reserve more of them, as root: echo 64 > /proc/sys/vm/nr_hugepages", err);
 }
 
+UniqueFd try_open_udmabuf() noexcept
+{
+    return UniqueFd(::open(udmabuf_node, O_RDWR | O_CLOEXEC));
+}
+
 Result<UniqueFd> open_udmabuf()
 {
     constexpr const char *operation = "open udmabuf";
-    UniqueFd fd(::open(udmabuf_node, O_RDWR | O_CLOEXEC));
+    UniqueFd fd = try_open_udmabuf();
     const int err = errno;
     if (fd)
         return fd;

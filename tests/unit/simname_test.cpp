@@ -90,8 +90,9 @@ TEST(SimName, BelongsToOneProcess)
     ASSERT_TRUE(holder.held());
     const auto refused = hl::Device::open(spec);
     ASSERT_CODE(refused, ErrorCode::DeviceBusy);
-    EXPECT_NE(refused.error().cause.find(std::format("process {} (", holder.pid())), std::string::npos)
+    EXPECT_NE(refused.error().cause.find(std::format("is owned by process {} (", holder.pid())), std::string::npos)
         << refused.error().cause;
+    EXPECT_NE(refused.error().cause.find("or held by frames that were exported from it"), std::string::npos);
     EXPECT_EQ(refused.error().device, spec);
     EXPECT_NE(refused.error().remedy.find("device=sim"), std::string::npos);
     EXPECT_OK(hl::Device::open("sim"));
@@ -139,6 +140,8 @@ TEST(SimName, IsHeldByAnExportElsewhere)
     device->reset();
     const auto busy = hl::Device::open(spec);
     ASSERT_CODE(busy, ErrorCode::DeviceBusy);
+    EXPECT_NE(busy.error().cause.find("held by frames that this process exported from it"), std::string::npos)
+        << busy.error().cause;
     EXPECT_NE(busy.error().remedy.find("close the frames that were exported"), std::string::npos);
     ::close(hold[1]);
     ASSERT_EQ(::waitpid(child, nullptr, 0), child);

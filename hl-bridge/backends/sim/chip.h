@@ -86,7 +86,7 @@ public:
     [[nodiscard]] Status check_alive_and_strike(FaultPoint point, const char *operation, ErrorCode code);
     // The error of a submission or completion that ends with this errno, with all that follows for the device.
     [[nodiscard]] Error ended_with(const Lock &, const char *operation, ErrorCode code, int err);
-    // What the opening ends with; the codes are those of the driver (kernel/openladder.cpp), operational or in a reset.
+    // What the opening ends with; the codes are those of a Gaudi's opening, operational or in a reset.
     [[nodiscard]] Error open_error(int err) const;
     // 0, or the errno that the next wait for readers is to meet.
     [[nodiscard]] int fence_fault();
