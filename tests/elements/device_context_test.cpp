@@ -1,9 +1,19 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "elementtesting.h"
 
+#include <unistd.h>
+
+#include <format>
+
 using namespace hltest;
 
 namespace {
+
+// This process's own: a name is taken machine-wide, and the test runs on two chips side by side.
+std::string named_sim()
+{
+    return std::format("sim:context-test-{}", getpid());
+}
 
 std::string device_name(GstElement *element)
 {
@@ -41,23 +51,23 @@ TEST(DeviceContextTest, DeviceIsClosedAtNull)
 
 TEST(DeviceContextTest, ApplicationsDeviceIsTaken)
 {
-    const auto device = hl::Device::open("sim:context-test");
+    const auto device = hl::Device::open(named_sim());
     ASSERT_TRUE(device.has_value());
     Messages messages;
     Pipeline pipeline("videotestsrc num-buffers=2 ! hlupload name=u device=auto ! hldownload name=d device=auto ! "
                       "fakesink");
     gst_element_set_context(pipeline.get(), context_with(*device).get());
     EXPECT_TRUE(pipeline.run(messages));
-    EXPECT_EQ(device_name(pipeline.element("u").get()), "sim:context-test");
-    EXPECT_EQ(device_name(pipeline.element("d").get()), "sim:context-test");
+    EXPECT_EQ(device_name(pipeline.element("u").get()), named_sim());
+    EXPECT_EQ(device_name(pipeline.element("d").get()), named_sim());
     EXPECT_TRUE(messages.of(GST_MESSAGE_HAVE_CONTEXT).empty());
 }
 
 TEST(DeviceContextTest, ApplicationMayAnswerNeedContext)
 {
-    const auto device = hl::Device::open("sim:context-test");
+    const auto device = hl::Device::open(named_sim());
     ASSERT_TRUE(device.has_value());
-    Pipeline pipeline("videotestsrc num-buffers=2 ! hlupload name=u device=sim:context-test ! fakesink");
+    Pipeline pipeline(std::format("videotestsrc num-buffers=2 ! hlupload name=u device={} ! fakesink", named_sim()));
     auto context = context_with(*device);
     gst_bus_set_sync_handler(
         pipeline.bus(),
@@ -69,14 +79,14 @@ TEST(DeviceContextTest, ApplicationMayAnswerNeedContext)
         context.get(), nullptr);
     Messages messages;
     EXPECT_TRUE(pipeline.run(messages));
-    EXPECT_EQ(device_name(pipeline.element("u").get()), "sim:context-test");
+    EXPECT_EQ(device_name(pipeline.element("u").get()), named_sim());
     EXPECT_TRUE(messages.of(GST_MESSAGE_HAVE_CONTEXT).empty());
     gst_bus_set_sync_handler(pipeline.bus(), nullptr, nullptr, nullptr);
 }
 
 TEST(DeviceContextTest, AnotherDevicesContextIsNotTaken)
 {
-    const auto device = hl::Device::open("sim:context-test");
+    const auto device = hl::Device::open(named_sim());
     ASSERT_TRUE(device.has_value());
     Messages messages;
     Pipeline pipeline("videotestsrc num-buffers=2 ! hlupload name=u device=sim ! fakesink");
