@@ -15,6 +15,10 @@ namespace {
 // The largest number that a GRAY8 mask tells apart from the background, 0.
 constexpr guint max_regions = 255;
 
+// More than a box or a mask takes in the meta, and a class with its score: gstanalyticsobjectdetectionmtd.c,
+// gstanalyticssegmentationmtd.c and gstanalyticsclassificationmtd.c. Where it is not, the meta grows.
+constexpr gsize bytes_per_entry = 128, bytes_per_class = sizeof(gfloat) + sizeof(GQuark);
+
 // A mask as a GRAY8 picture, in which the object is `region`. Its lines lie without a gap: GStreamer 1.28's
 // segmentationoverlay takes the width for the stride (gst_segmentation_overlay_resampling).
 GstPtr<GstBuffer> picture_of(const hl::ObjectMask &mask, guint region)
@@ -31,6 +35,18 @@ GstPtr<GstBuffer> picture_of(const hl::ObjectMask &mask, guint region)
     gst_buffer_add_video_meta_full(picture.get(), GST_VIDEO_FRAME_FLAG_NONE, GST_VIDEO_FORMAT_GRAY8, mask.width,
                                    mask.height, 1, offsets.data(), strides.data());
     return picture;
+}
+
+// With room for all of it: one that has none grows by as much as it began with, and copies its matrix of relations,
+// entries by entries, at each step (gstanalyticsmeta.c gst_analytics_relation_meta_add_mtd()).
+GstAnalyticsRelationMeta *add_relations(GstBuffer *buffer, const hl::Decoded &found)
+{
+    const gsize entries = found.objects.size() + found.masks.size() + 1;
+    GstAnalyticsRelationMetaInitParams room{
+        .initial_relation_order = entries,
+        .initial_buf_size = entries * bytes_per_entry + found.classes.size() * bytes_per_class,
+    };
+    return gst_buffer_add_analytics_relation_meta_full(buffer, &room);
 }
 
 void add_mask(GstAnalyticsRelationMeta *relations, const GstAnalyticsODMtd &object, const hl::ObjectMask &mask,
@@ -63,12 +79,13 @@ GQuark GstHlAnalyticsWriter::name(uint32_t class_index)
     return names_[class_index];
 }
 
-// GStreamer takes memory for the meta, and for each mask's buffer and meta; nothing else here does in a steady stream.
+// GStreamer takes memory for the meta, once, and for each mask's buffer and meta; nothing else here does in a steady
+// stream.
 void GstHlAnalyticsWriter::write(GstBuffer *buffer, const hl::Decoded &found, const hl::DecodeFrame &frame)
 {
     GstAnalyticsRelationMeta *relations = gst_buffer_get_analytics_relation_meta(buffer);
     if (!relations)
-        relations = gst_buffer_add_analytics_relation_meta(buffer);
+        relations = add_relations(buffer, found);
     for (size_t i = 0; i < found.objects.size(); ++i) {
         const auto &object = found.objects[i];
         const auto box = hl::pixel_box(object, frame);

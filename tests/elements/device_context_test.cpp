@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+#include "backends/sim/simcontrol.h"
 #include "elementtesting.h"
+#include "gsthlerror.h"
 
 #include <unistd.h>
 
@@ -36,6 +38,24 @@ TEST(DeviceContextTest, OnePipelineOpensOnceAndWarnsOnce)
     gst_message_parse_warning(warnings[0], &error, nullptr);
     EXPECT_NE(std::strstr(error->message, "running on the simulator (SIM)"), nullptr) << error->message;
     g_error_free(error);
+}
+
+// Elements meet a loss again and again, and those of two devices by turns.
+TEST(DeviceContextTest, ALossIsToldOnceOfEachDevice)
+{
+    const hl::Error error{.code = hl::ErrorCode::CopyFailed, .operation = "copy"};
+    const auto first = hl::Device::open("sim:loss-1"), second = hl::Device::open("sim:loss-2");
+    ASSERT_TRUE(first && second);
+    Pipeline pipeline("identity name=i ! fakesink");
+    const auto element = pipeline.element("i");
+    Messages messages;
+    for (const auto &device : {*first, *second})
+        hl::sim::lose(*device);
+    for (int round = 0; round < 2; ++round)
+        for (const auto &device : {*first, *second})
+            gst_hl_post_device_error(element.get(), *device, error);
+    drain(pipeline.bus(), messages);
+    EXPECT_EQ(messages.error_codes(), (std::vector<std::string>{"HL-DEV-004", "HL-DEV-004"}));
 }
 
 TEST(DeviceContextTest, DeviceIsClosedAtNull)

@@ -72,6 +72,27 @@ TEST_F(TensorCaps, StandBesideThoseOfAnotherModelUpstream)
     EXPECT_NE(shown.find("other-out=(/uniquelist)"), std::string::npos) << shown;
 }
 
+// Of two models that share a group the nearest is decoded, so its tensors are told.
+TEST_F(TensorCaps, TakeThePlaceOfTheSameGroupUpstream)
+{
+    const std::string upstream =
+        video("tensors=(structure)[tensorgroups, yolo-v8-out=(/uniquelist){(GstCaps)[tensor/strided, "
+              "tensor-id=(string)yolo-v8-out, dims=<1,85,2100>, dims-order=(string)row-major, type=(string)float32]}, "
+              "other-out=(/uniquelist){(GstCaps)[tensor/strided, tensor-id=(string)other-out, dims=<1,4>, "
+              "dims-order=(string)row-major, type=(string)float32]}]");
+    auto h = infer_harness("model=builtin:demo");
+    EXPECT_TRUE(gst_pad_peer_query_accept_caps(h->srcpad, caps(upstream).get()));
+    gst_harness_set_src_caps(h.get(), caps(upstream).release());
+    const auto got = received(h);
+    ASSERT_TRUE(got);
+    const std::string shown = text(got);
+    EXPECT_TRUE(gst_caps_can_intersect(got.get(), caps(video(demo_tensors)).get())) << shown;
+    EXPECT_NE(shown.find("other-out=(/uniquelist)"), std::string::npos) << shown;
+    EXPECT_EQ(shown.find("85"), std::string::npos) << shown;
+    const auto answer = GstPtr<GstCaps>::adopt(gst_pad_peer_query_caps(h->sinkpad, nullptr));
+    EXPECT_FALSE(gst_caps_is_empty(answer.get()));
+}
+
 TEST_F(TensorCaps, AreNotAskedOfUpstream)
 {
     const auto h = infer_harness("model=builtin:demo");

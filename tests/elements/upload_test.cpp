@@ -416,6 +416,18 @@ TEST(UploadFaultTest, EveryFaultIsOneErrorWithItsCode)
     }
 }
 
+// "frames" are those that left.
+TEST(UploadFaultTest, AFrameThatFailsIsNotCounted)
+{
+    const Setenv faults("HL_SIM_FAULTS", "copy:2=EINVAL");
+    Harness h("hlupload device=sim");
+    const std::string caps = system_caps("NV12", 64, 32);
+    h.src_caps(caps);
+    EXPECT_EQ(h.push(foreign_frame(caps, picture(caps, 1))), GST_FLOW_OK);
+    EXPECT_EQ(h.push(foreign_frame(caps, picture(caps, 2))), GST_FLOW_FLUSHING);
+    EXPECT_EQ(h.stat("frames"), 1u);
+}
+
 TEST(UploadInspectTest, ReadsLikeAnUpstreamElement)
 {
     const auto element = GstPtr<GstElement>::sink(gst_element_factory_make("hlupload", nullptr));
