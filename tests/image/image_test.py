@@ -75,7 +75,7 @@ class Rootfs(unittest.TestCase):
         self.works("sh", "-c", launch.runnable(line))
 
     def test_detections_are_read_from_python(self):
-        self.works("gst-launch-1.0", *("videotestsrc num-buffers=30 ! video/x-raw,width=640,height=480 ! x264enc ! mp4mux ! filesink location=/tmp/clip.mp4").split())
+        self.works("gst-launch-1.0", *("videotestsrc num-buffers=30 ! video/x-raw,format=I420,width=640,height=480 ! x264enc ! mp4mux ! filesink location=/tmp/clip.mp4").split())
         (self.root / "tmp/detect.py").write_bytes((ROOT / "examples/detect-python/detect.py").read_bytes())
         self.assertEqual(self.works("python3", "/tmp/detect.py", "/tmp/clip.mp4").count('"detections"'), 30)
 
