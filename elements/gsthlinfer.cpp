@@ -97,7 +97,8 @@ static GstHlInferSettings gst_hl_infer_settings(GstHlInfer *self)
     return self->priv->settings;
 }
 
-// The stream cannot go on; the first to say so tells the user.
+// The stream cannot go on; the first to say so tells the user. Upstream's thread may be that, in the offered pool, while
+// this element is going to NULL: the device is the stream's.
 static void gst_hl_infer_fail(GstHlInfer *self, const hl::Error &error)
 {
     const auto stream = gst_hl_infer_stream(self);
@@ -106,7 +107,7 @@ static void gst_hl_infer_fail(GstHlInfer *self, const hl::Error &error)
     const bool first = stream->queue().stop_with_error();
     stream->abandon();
     if (first)
-        gst_hl_post_device_error(GST_ELEMENT_CAST(self), *gst_hl_device_get(self->priv->device.get()), error);
+        gst_hl_post_device_error(GST_ELEMENT_CAST(self), stream->device(), error);
 }
 
 // Upstream got no frame from our pool; it has been answered FLUSHING.

@@ -40,6 +40,7 @@ public:
     [[nodiscard]] GstHlInferQueue &queue() { return *queue_; }
     [[nodiscard]] const hl::EngineInfo &engine_info() const { return scheduler_->engine_info(); }
     [[nodiscard]] const GstHlTensorCaps &tensor_caps() const { return tensor_caps_; }
+    [[nodiscard]] const hl::Device &device() const { return *device_; }
     [[nodiscard]] unsigned in_flight() const { return scheduler_->in_flight_limit(); }
     [[nodiscard]] GstHlInferStats &stats() { return stats_; }
     [[nodiscard]] hl::CopyTotals totals() const { return counters_->totals(); }
