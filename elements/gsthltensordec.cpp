@@ -394,6 +394,9 @@ static gboolean gst_hl_tensor_dec_sink_event(GstBaseTransform *trans, GstEvent *
                              std::format("none of the {} frames carried a tensor", counts.frames),
                              "put hltensordec behind hlinfer, with nothing in between that copies frames (GStreamer "
                              "1.26 drops tensors from copies)"});
+    // Before the sinks see the end: gst-launch-1.0 -v prints nothing that is on the bus behind their EOS.
+    if (GST_EVENT_TYPE(event) == GST_EVENT_EOS)
+        g_object_notify(G_OBJECT(self), "stats");
     return GST_BASE_TRANSFORM_CLASS(gst_hl_tensor_dec_parent_class)->sink_event(trans, event);
 }
 
@@ -443,6 +446,7 @@ static gboolean gst_hl_tensor_dec_start(GstBaseTransform *trans)
 static gboolean gst_hl_tensor_dec_stop(GstBaseTransform *trans)
 {
     self_of(trans)->priv->state = {};
+    g_object_notify(G_OBJECT(trans), "stats");
     return TRUE;
 }
 

@@ -28,8 +28,8 @@ enum { PROP_0, PROP_DEVICE, PROP_ZERO_COPY, PROP_STATS };
 struct Private {
     GCharPtr device_spec;                            // guarded by the object lock
     GstHlZeroCopy zero_copy = GST_HL_ZERO_COPY_AUTO; // guarded by the object lock
-    GstPtr<GstHlDevice> device;       // gst_hl_ensure_device() guards it
-    std::shared_ptr<hl::Device> open; // the same, for the streaming thread; set below READY->PAUSED
+    GstPtr<GstHlDevice> device;                      // gst_hl_ensure_device() guards it
+    std::shared_ptr<hl::Device> open;                // the same, for the streaming thread; set below READY->PAUSED
     hl::CopyCounters counters;
     GstHlFrameRate rate;
     // A frame's copy by the CPU, its DMA, and its stay in this element.
@@ -266,8 +266,13 @@ static gboolean gst_hl_transform_sink_event(GstBaseTransform *trans, GstEvent *e
     return GST_BASE_TRANSFORM_CLASS(gst_hl_transform_parent_class)->sink_event(trans, event);
 }
 
+// Decoders with frames in hand send on after an answer of FLUSHING: those go nowhere.
 static GstFlowReturn gst_hl_transform_generate_output(GstBaseTransform *trans, GstBuffer **out)
 {
+    if (priv_of(trans).failed) {
+        gst_clear_buffer(&trans->queued_buf);
+        return GST_FLOW_FLUSHING;
+    }
     const auto began = hl::Clock::now();
     const GstFlowReturn flow = GST_BASE_TRANSFORM_CLASS(gst_hl_transform_parent_class)->generate_output(trans, out);
     if (flow == GST_FLOW_OK && *out) {
@@ -399,7 +404,8 @@ bool gst_hl_transform_saw_frame(GstHlTransform *self, const gchar *placement, co
 GstFlowReturn gst_hl_transform_fail(GstHlTransform *self, const hl::Error &error)
 {
     Private &priv = priv_of(self);
-    priv.failed = true;
+    if (priv.failed.exchange(true))
+        return GST_FLOW_FLUSHING;
     // Upstream may be in the offered pool on a thread of its own, while this element is stopped.
     std::shared_ptr<hl::Device> device;
     {

@@ -57,8 +57,9 @@ template <class Move>
 // Notes that a frame came in `placement` ("device", "host", "system") for the reason `reason`; both static strings.
 // True the first time this negotiation has that pair: the caller then posts a placement report.
 [[nodiscard]] bool gst_hl_transform_saw_frame(GstHlTransform *self, const gchar *placement, const gchar *reason);
-// Posts `error`, unless it is a loss that another element of the pipeline has told, and returns GST_FLOW_FLUSHING:
-// upstream stops without an error of its own. Any thread.
+// Posts `error`, if it is the first since READY or the last flush and no loss that another element of the pipeline has
+// told, and returns GST_FLOW_FLUSHING: upstream stops without an error of its own. Frames and serialized events are
+// refused from here on. Any thread.
 [[nodiscard]] GstFlowReturn gst_hl_transform_fail(GstHlTransform *self, const hl::Error &error);
 // A frame of the active pool, or the flow return of a failure that was posted. transfer full.
 [[nodiscard]] GstFlowReturn gst_hl_transform_acquire(GstHlTransform *self, GstBufferPool *pool, GstBuffer **buffer);

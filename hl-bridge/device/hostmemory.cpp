@@ -150,7 +150,8 @@ std::unexpected<Error> HostMemory::export_error(int err, uint64_t offset, uint64
     if (pages_ == HostPages::Huge && err == EBADFD)
         return fail(ErrorCode::MemoryExport, operation, "this kernel's udmabuf takes no huge pages",
                     "use base pages, or a newer kernel", err);
-    return fail(ErrorCode::MemoryExport, operation, std::format("{} bytes of host pages at offset {}", size, offset),
+    return fail(ErrorCode::MemoryExport, operation,
+                std::format("udmabuf refused {} bytes of host pages at offset {}", size, offset),
                 "see the errno and the kernel log", err);
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "backends/sim/namelock.h"
 #include "device/device.h"
+#include "fdkeeper.h"
 #include "simtest.h"
 
 #include <gtest/gtest.h>
@@ -125,17 +126,7 @@ TEST(SimName, IsHeldByAnExportElsewhere)
     const auto memory = (*device)->allocate(4096, hl::Placement::Device);
     auto fd = (*device)->export_dmabuf(*memory);
     ASSERT_OK(fd);
-    std::array<int, 2> hold{};
-    ASSERT_EQ(::pipe2(hold.data(), O_CLOEXEC), 0);
-    const pid_t child = ::fork();
-    if (child == 0) { // cat ends when the pipe is closed
-        ::dup2(hold[0], 0);
-        (void)::dup(fd->get()); // without O_CLOEXEC
-        ::close(hold[1]);
-        ::execl("/bin/cat", "cat", nullptr);
-        ::_exit(127);
-    }
-    ::close(hold[0]);
+    hl::test::FdKeeper keeper(fd->get());
     fd->reset();
     device->reset();
     const auto busy = hl::Device::open(spec);
@@ -143,8 +134,7 @@ TEST(SimName, IsHeldByAnExportElsewhere)
     EXPECT_NE(busy.error().cause.find("held by frames that this process exported from it"), std::string::npos)
         << busy.error().cause;
     EXPECT_NE(busy.error().remedy.find("close the frames that were exported"), std::string::npos);
-    ::close(hold[1]);
-    ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+    keeper.end();
     EXPECT_OK(hl::Device::open(spec));
 }
 

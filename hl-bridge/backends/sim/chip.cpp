@@ -319,7 +319,8 @@ Result<Memory> Chip::resolve_dmabuf(int fd)
     const Lock held = lock();
     if (const Fault fault = next_fault(held, FaultPoint::Resolve); fault.error)
         return refuse(says_no_descriptor(fault.error) ? ErrorCode::FdLimit : ErrorCode::MemoryForeign,
-                      "resolve dma-buf", "the descriptor could not be looked at (HL_SIM_FAULTS)", {}, fault.error);
+                      "resolve dma-buf", "the descriptor could not be looked at (HL_SIM_FAULTS)", order_remedy,
+                      fault.error);
     const auto id = exported_file(owner(held), fd);
     if (!id)
         return std::unexpected(id.error());
@@ -411,7 +412,7 @@ Error Chip::ended_with(const Lock &held, const char *operation, ErrorCode code, 
             .sys_errno = err,
             .device = name_,
             .cause = "the device reported an error (HL_SIM_FAULTS)",
-            .remedy = {}};
+            .remedy = order_remedy};
 }
 
 int Chip::fence_fault()
