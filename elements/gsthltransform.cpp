@@ -208,7 +208,7 @@ static GstFlowReturn gst_hl_transform_pad_event(GstPad *pad, GstObject *parent, 
     Private &priv = priv_of(parent);
     const bool caps = GST_EVENT_TYPE(event) == GST_EVENT_CAPS;
     if (GST_EVENT_TYPE(event) == GST_EVENT_FLUSH_STOP)
-        priv.failed = priv.caps_refused = false;
+        gst_hl_transform_clear_failure(GST_HL_TRANSFORM(parent));
     const bool refused =
         priv.failed && (gst_event_type_get_flags(GST_EVENT_TYPE(event)) & GST_EVENT_TYPE_SERIALIZED) != 0;
     if (refused || (caps && !gst_hl_transform_takes(GST_HL_TRANSFORM(parent), event))) {
@@ -251,8 +251,7 @@ static gboolean gst_hl_transform_start(GstBaseTransform *trans)
     for (auto *times : {&priv.copy, &priv.transfer, &priv.total})
         times->reset();
     priv.reported.clear();
-    priv.caps_refused = false;
-    priv.failed = false;
+    gst_hl_transform_clear_failure(GST_HL_TRANSFORM(trans));
     const std::lock_guard lock(priv.mutex);
     priv.placement = "";
     return TRUE;
@@ -399,6 +398,11 @@ bool gst_hl_transform_saw_frame(GstHlTransform *self, const gchar *placement, co
         return false;
     priv.reported.emplace_back(placement, reason);
     return true;
+}
+
+void gst_hl_transform_clear_failure(GstHlTransform *self)
+{
+    priv_of(self).failed = priv_of(self).caps_refused = false;
 }
 
 GstFlowReturn gst_hl_transform_fail(GstHlTransform *self, const hl::Error &error)

@@ -348,6 +348,7 @@ static GstStateChangeReturn gst_hl_upload_change_state(GstElement *element, GstS
         // Before caps are negotiated: with a compositor that takes no dma-bufs we have none in common, and nobody would
         // say why.
         GST_HL_UPLOAD(element)->priv->display_refused = false;
+        gst_hl_transform_clear_failure(GST_HL_TRANSFORM(element)); // of the start before
         if (!gst_hl_upload_fits_display(GST_HL_UPLOAD(element)))
             return GST_STATE_CHANGE_FAILURE;
     }
