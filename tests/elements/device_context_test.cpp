@@ -44,7 +44,7 @@ TEST(DeviceContextTest, OnePipelineOpensOnceAndWarnsOnce)
 TEST(DeviceContextTest, ALossIsToldOnceOfEachDevice)
 {
     const hl::Error error{.code = hl::ErrorCode::CopyFailed, .operation = "copy"};
-    const auto first = hl::Device::open("sim:loss-1"), second = hl::Device::open("sim:loss-2");
+    const auto first = hl::Device::open(named_sim()), second = hl::Device::open(named_sim() + "-b");
     ASSERT_TRUE(first && second);
     Pipeline pipeline("identity name=i ! fakesink");
     const auto element = pipeline.element("i");
