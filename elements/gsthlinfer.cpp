@@ -93,8 +93,8 @@ static GstHlInferSettings gst_hl_infer_settings(GstHlInfer *self)
     return self->priv->settings;
 }
 
-// The stream cannot go on; the first to say so tells the user. Upstream's thread may be that, in the offered pool, while
-// this element is going to NULL: the device is the stream's.
+// The stream cannot go on; the first to say so tells the user. Upstream's thread may be that, in the offered pool,
+// while this element is going to NULL: the device is the stream's.
 static void gst_hl_infer_fail(GstHlInfer *self, const hl::Error &error)
 {
     const auto stream = gst_hl_infer_stream(self);

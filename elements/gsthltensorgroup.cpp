@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "gsthltensorgroup.h"
 
+#include "core/text.h"
+
 #include <format>
 #include <utility>
 
@@ -38,16 +40,6 @@ std::optional<hl::DType> dtype_of(GstTensorDataType type) noexcept
     }
 }
 
-// As the entries of the property classes.
-std::string trimmed(std::string_view entry)
-{
-    constexpr std::string_view blanks = " \t\r\n\f";
-    const size_t first = entry.find_first_not_of(blanks);
-    return first == std::string_view::npos
-               ? std::string()
-               : std::string(entry.substr(first, entry.find_last_not_of(blanks) - first + 1));
-}
-
 void append(std::string &list, std::string_view entry)
 {
     list += list.empty() ? "" : ", ";
@@ -79,8 +71,8 @@ hl::Result<GstHlTensorFinder> GstHlTensorFinder::create(std::optional<hl::Decode
     for (size_t start = 0; start <= ids.size(); ++given) {
         const size_t comma = std::min(ids.find(',', start), ids.size());
         if (given < wanted.ids.size())
-            wanted.ids[given] =
-                g_quark_from_string(trimmed(std::string_view(ids).substr(start, comma - start)).c_str());
+            wanted.ids[given] = g_quark_from_string(
+                std::string(hl::trimmed(std::string_view(ids).substr(start, comma - start))).c_str());
         start = comma + 1;
     }
     wanted.count = hl::decoder_tensors(*kind);

@@ -25,8 +25,7 @@ class GstHlTensorFinder {
 public:
     GstHlTensorFinder() = default;
     // Any kind by its registered ids; or `kind` alone; or `kind` with the `ids` given, with commas between, and blanks
-    // where one likes. Errors:
-    // TensorShape where the number of ids is not the kind's, or ids are given without a kind.
+    // where one likes. Errors: TensorShape where the number of ids is not the kind's, or ids are given without a kind.
     [[nodiscard]] static hl::Result<GstHlTensorFinder> create(std::optional<hl::DecoderKind> kind,
                                                               const std::string &ids);
 

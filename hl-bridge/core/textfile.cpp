@@ -66,7 +66,7 @@ Status write_in_place(const std::string &path, std::string_view text, int how)
 
 Status write_text_file(const std::string &path, std::string_view text)
 {
-    struct stat st {};
+    struct stat st{};
     const bool there = ::lstat(path.c_str(), &st) == 0;
     if (there && !S_ISREG(st.st_mode))
         return write_in_place(path, text, O_TRUNC);

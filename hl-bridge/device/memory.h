@@ -11,8 +11,8 @@ enum class Placement : uint8_t {
     Host,   // memfd pages, pinned in Gaudi's MMU and exportable as a udmabuf
 };
 
-// Of which pages Host memory is made. A driver without an IOMMU that takes one physical stretch only (V4L2's dma-contig)
-// imports a frame of base pages hardly ever, one that fits a huge page always.
+// Of which pages Host memory is made. A driver without an IOMMU that takes one physical stretch only (V4L2's
+// dma-contig) imports a frame of base pages hardly ever, one that fits a huge page always.
 enum class HostPages : uint8_t {
     Base, // the kernel's usual pages
     Huge, // of huge_page_bytes each, from the pool that vm.nr_hugepages reserves

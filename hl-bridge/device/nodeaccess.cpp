@@ -113,7 +113,7 @@ NodeUser NodeUser::current()
 NodeAccess NodeAccess::look(const std::string &node, const std::string &root, NodeUser user, mode_t wanted)
 {
     NodeAccess out{.node = node, .user = std::move(user), .wanted = wanted};
-    struct stat state {};
+    struct stat state{};
     if (::stat((root + node).c_str(), &state) == 0) {
         out.present = true;
         out.owner = state.st_uid;

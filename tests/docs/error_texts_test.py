@@ -73,7 +73,7 @@ NOT_PROVOKED = {
     "HL-MEM-009": "needs an application that keeps a frame mapped",
     "HL-DMA-002": "elements give the whole request a deadline, which is HL-INF-003",
     "HL-DMA-003": "needs a driver that fences",
-    "HL-INF-004": "needs a queue that stays full for 5 s; simfaults_test has it",
+    "HL-INF-004": "needs a queue that stays full for 5 s; simfaults_test has the refusal, and ends the wait sooner",
     "HL-INF-005": "never on the bus",
     "HL-INF-006": "the simulator computes",
     "HL-IMP-002": "needs a node and a user who may not open it; tests/vm/doctor_test.py has both",

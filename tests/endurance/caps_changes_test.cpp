@@ -74,7 +74,8 @@ TEST_P(CapsChanges, AThousandWithRequestsInFlight)
         }
     }
     tell_running();
-    after(frames, std::format("{} changes of size and format, {} of them with requests on the device", rounds, in_flight_));
+    after(frames,
+          std::format("{} changes of size and format, {} of them with requests on the device", rounds, in_flight_));
     EXPECT_GE(in_flight_, rounds / 2);
     EXPECT_TRUE(line.errors().empty());
 }

@@ -30,7 +30,7 @@ std::string content(const std::string &path)
 
 mode_t mode_of(const std::string &path)
 {
-    struct stat st {};
+    struct stat st{};
     EXPECT_EQ(::stat(path.c_str(), &st), 0);
     return st.st_mode & 0777u;
 }
@@ -76,7 +76,7 @@ TEST(TextFile, IsWrittenWholeAndReplaced)
     const mode_t mask = ::umask(022);
     EXPECT_OK(write_text_file(dir / "b", "x"));
     ::umask(mask);
-    struct stat st {};
+    struct stat st{};
     ASSERT_EQ(::stat((dir / "b").c_str(), &st), 0);
     EXPECT_EQ(st.st_mode & 0777, 0644u);
 }

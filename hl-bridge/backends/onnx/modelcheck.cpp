@@ -229,7 +229,7 @@ Status DataFile::check(uint64_t needed) const
         return missing(std::format("cannot be opened: {}", errno_text(error.value())), error.value());
     if (std::ranges::mismatch(folder_, file).in1 != folder_.end())
         return outside(std::format("a link to {}, outside of its folder", shown(file.string(), shown_name)));
-    struct stat st {};
+    struct stat st{};
     if (::stat(file.c_str(), &st) != 0 || !S_ISREG(st.st_mode))
         return missing("is not a file", 0);
     const auto size = static_cast<uint64_t>(st.st_size);
@@ -280,7 +280,7 @@ Status check_model_file(const std::string &path)
 {
     // O_NONBLOCK: opening a pipe that nobody writes must not wait.
     const UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-    struct stat st {};
+    struct stat st{};
     if (!fd || ::fstat(fd.get(), &st) != 0) {
         const int err = errno;
         return fail(ErrorCode::ModelMissing, "load model", std::format("cannot open {}: {}", path, errno_text(err)),

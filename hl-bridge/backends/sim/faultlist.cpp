@@ -18,8 +18,7 @@ constexpr std::string_view grammar =
     "a comma list of hbm-full, POINT:N=ERRNO, POINT:N=delay:20ms, POINT:N=stall, POINT:N=stall:1s and lost@POINT:N "
     "with POINT one of open, recover, alloc, alloc-device, alloc-host, pages, release, export, udmabuf, resolve, "
     "copy-submit, copy, flush, fence, engine, configure, submit (= frame), run, N from 1; delay and stall only for "
-    "copy, "
-    "submit and run; release only with EINVAL, EBUSY or ENODEV";
+    "copy, submit and run; release only with EINVAL, EBUSY or ENODEV";
 
 std::optional<uint64_t> parse_number(std::string_view text) noexcept
 {
