@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
+#include "gsthlmaskpool.h"
 #include "inference/tensordecoder.h"
 
 #include <gst/gst.h>
@@ -23,6 +24,7 @@ public:
 private:
     [[nodiscard]] GQuark name(uint32_t class_index);
 
+    GstHlMaskPool masks_;
     std::vector<GQuark> names_; // by class, 0: not asked for yet
     std::vector<gfloat> levels_;
     std::vector<GQuark> quarks_;

@@ -146,6 +146,17 @@ GQuark element_quark()
     return quark;
 }
 
+// A repeat has the mark of videorate (GAP; of 1.28 not the last one, at EOS), or holds the buffer whose memory it
+// shows: no pool can have handed that out again.
+bool is_repeat(GstBuffer *buffer)
+{
+    if (GST_BUFFER_FLAG_IS_SET(buffer, GST_BUFFER_FLAG_GAP))
+        return true;
+    const GstParentBufferMeta *parent = gst_buffer_get_parent_buffer_meta(buffer);
+    return parent && gst_buffer_n_memory(parent->buffer) > 0 &&
+           gst_buffer_peek_memory(parent->buffer, 0) == gst_buffer_peek_memory(buffer, 0);
+}
+
 } // namespace
 
 HlFrameSight hl_look_at_frame(GstBuffer *buffer)
@@ -153,8 +164,7 @@ HlFrameSight hl_look_at_frame(GstBuffer *buffer)
     if (gst_buffer_n_memory(buffer) == 0)
         return {};
     GstMemory *memory = gst_buffer_peek_memory(buffer, 0);
-    return {identity_of(memory), placement_of(memory), gst_buffer_get_size(buffer),
-            GST_BUFFER_FLAG_IS_SET(buffer, GST_BUFFER_FLAG_GAP) != FALSE};
+    return {identity_of(memory), placement_of(memory), gst_buffer_get_size(buffer), is_repeat(buffer)};
 }
 
 HlElementRecord::HlElementRecord(GstElement *element)

@@ -27,7 +27,7 @@ struct HlFrameSight {
     HlFrameIdentity identity = 0;
     HlFrameMemory memory = HlFrameMemory::None;
     uint64_t bytes = 0;
-    bool repeat = false; // marked GAP, as videorate marks the frames it repeats
+    bool repeat = false; // of an earlier one, not its memory filled anew
 };
 
 // Looks at the first memory of `buffer`; maps nothing.

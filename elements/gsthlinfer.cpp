@@ -33,6 +33,7 @@
 #include "gsthldevice.h"
 #include "gsthlerror.h"
 #include "gsthlimportprobe.h"
+#include "gsthlinferlatency.h"
 #include "gsthlinferproperties.h"
 #include "gsthlinferstream.h"
 #include "gsthlrefusal.h"
@@ -49,9 +50,6 @@ GST_DEBUG_CATEGORY_STATIC(gst_hl_infer_debug);
 
 namespace {
 
-// How often the task compares measured with announced latency.
-constexpr uint64_t latency_check_frames = 128;
-
 struct GstHlInferPrivate {
     GstPad *sink = nullptr; // owned by the element
     GstPad *src = nullptr;
@@ -64,10 +62,8 @@ struct GstHlInferPrivate {
     GstStructurePtr last_stats; // of the last run
     hl::CopyTotals last_totals;
 
-    guint since_inferred = 0;      // of the sink pad's thread: frames passed since the last inferred one
-    uint64_t pushed = 0;           // of the task
-    std::atomic<bool> live{false}; // as the LATENCY query said
-    std::atomic<GstClockTime> announced{0};
+    guint since_inferred = 0; // of the sink pad's thread: frames passed since the last inferred one
+    GstHlInferLatency latency;
 };
 
 } // namespace
@@ -97,7 +93,8 @@ static GstHlInferSettings gst_hl_infer_settings(GstHlInfer *self)
     return self->priv->settings;
 }
 
-// The stream cannot go on; the first to say so tells the user.
+// The stream cannot go on; the first to say so tells the user. Upstream's thread may be that, in the offered pool,
+// while this element is going to NULL: the device is the stream's.
 static void gst_hl_infer_fail(GstHlInfer *self, const hl::Error &error)
 {
     const auto stream = gst_hl_infer_stream(self);
@@ -106,7 +103,7 @@ static void gst_hl_infer_fail(GstHlInfer *self, const hl::Error &error)
     const bool first = stream->queue().stop_with_error();
     stream->abandon();
     if (first)
-        gst_hl_post_device_error(GST_ELEMENT_CAST(self), *gst_hl_device_get(self->priv->device.get()), error);
+        gst_hl_post_device_error(GST_ELEMENT_CAST(self), stream->device(), error);
 }
 
 // Upstream got no frame from our pool; it has been answered FLUSHING.
@@ -161,9 +158,7 @@ static bool gst_hl_infer_start(GstHlInfer *self)
     }
     gst_hl_infer_tell_preprocessing(self, (*stream)->engine_info(), settings.compute);
     priv->since_inferred = 0;
-    priv->pushed = 0;
-    priv->live = false;
-    priv->announced = 0;
+    priv->latency.reset();
     const GstObjectLocker lock(self);
     priv->stream = std::move(*stream);
     priv->last_stats.reset();
@@ -191,15 +186,6 @@ static void gst_hl_infer_stop(GstHlInfer *self)
 
 // ---- source pad's task ----
 
-static void gst_hl_infer_update_latency(GstHlInfer *self)
-{
-    GstHlInferPrivate *const priv = self->priv;
-    if (++priv->pushed % latency_check_frames != 0 || !priv->live)
-        return;
-    if (priv->stream->stats().latency() > priv->announced + priv->announced / 4)
-        gst_element_post_message(GST_ELEMENT_CAST(self), gst_message_new_latency(GST_OBJECT_CAST(self)));
-}
-
 static GstFlowReturn gst_hl_infer_push_frame(GstHlInfer *self, GstHlInferQueue::Item &item)
 {
     GstHlInferStream &stream = *self->priv->stream;
@@ -208,7 +194,8 @@ static GstFlowReturn gst_hl_infer_push_frame(GstHlInfer *self, GstHlInferQueue::
         return GST_FLOW_EOS;
     stream.finish(item);
     stream.stats().add(item);
-    gst_hl_infer_update_latency(self);
+    if (self->priv->latency.outgrown(stream))
+        gst_element_post_message(GST_ELEMENT_CAST(self), gst_message_new_latency(GST_OBJECT_CAST(self)));
     return gst_pad_push(self->priv->src, item.frame.release());
 }
 
@@ -399,39 +386,6 @@ static gboolean gst_hl_infer_src_activate_mode(GstPad *pad, GstObject *parent, G
     return gst_pad_stop_task(pad);
 }
 
-// What this element adds: the measured time from sink to source, or a frame's duration until enough was measured.
-static GstClockTime gst_hl_infer_own_latency(GstHlInfer *self, GstHlInferStream *stream)
-{
-    if (const GstClockTime measured = stream ? stream->stats().latency() : 0; measured > 0)
-        return measured;
-    const GstClockTime frame = stream ? stream->frame_duration() : GST_CLOCK_TIME_NONE;
-    GST_DEBUG_OBJECT(self, "no latency measured yet");
-    return GST_CLOCK_TIME_IS_VALID(frame) ? frame : GST_SECOND / 30;
-}
-
-static gboolean gst_hl_infer_latency_query(GstHlInfer *self, GstQuery *query)
-{
-    if (!gst_pad_peer_query(self->priv->sink, query))
-        return FALSE;
-    gboolean live = FALSE;
-    GstClockTime min = 0, max = 0;
-    gst_query_parse_latency(query, &live, &min, &max);
-    const auto stream = gst_hl_infer_stream(self);
-    const GstClockTime own = gst_hl_infer_own_latency(self, stream.get());
-    self->priv->live = live != FALSE;
-    self->priv->announced = own;
-    min += own;
-    if (GST_CLOCK_TIME_IS_VALID(max)) {
-        // We hold back that many frames before upstream has to wait.
-        const GstClockTime frame = stream ? stream->frame_duration() : GST_CLOCK_TIME_NONE;
-        max += own;
-        if (GST_CLOCK_TIME_IS_VALID(frame))
-            max += GstHlInferQueue::most_frames(stream->in_flight()) * frame;
-    }
-    gst_query_set_latency(query, live, min, max);
-    return TRUE;
-}
-
 // hltensordec asks for the names of the model's classes: field "labels" (G_TYPE_STRV) of the structure "gst-hl-labels".
 // The query goes no further up, where it would reach another model.
 static gboolean gst_hl_infer_labels_query(GstHlInfer *self, GstQuery *query)
@@ -452,7 +406,7 @@ static gboolean gst_hl_infer_src_query(GstPad *pad, GstObject *parent, GstQuery 
     auto *const self = GST_HL_INFER(parent);
     switch (GST_QUERY_TYPE(query)) {
     case GST_QUERY_LATENCY:
-        return gst_hl_infer_latency_query(self, query);
+        return self->priv->latency.answer(self->priv->sink, gst_hl_infer_stream(self).get(), query);
     case GST_QUERY_CAPS:
         return gst_hl_complete_caps_query(pad, query,
                                           gst_hl_infer_caps_query(self, pad, self->priv->sink, query) ||

@@ -29,14 +29,6 @@ void GstHlInferStats::add(const GstHlInferQueue::Item &item) noexcept
     own_.add(ns(t.finished - t.submitted));
 }
 
-void GstHlInferStats::reset() noexcept
-{
-    for (auto *histogram : {&copy_, &transfer_, &queue_, &infer_, &total_, &own_})
-        histogram->reset();
-    rate_.reset();
-    inferred_ = 0;
-}
-
 uint64_t GstHlInferStats::latency() const noexcept
 {
     return own_.count() < enough_frames ? 0 : static_cast<uint64_t>(own_.percentile(0.99));

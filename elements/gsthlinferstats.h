@@ -15,7 +15,6 @@ class GstHlInferStats {
 public:
     // A frame is about to be pushed.
     void add(const GstHlInferQueue::Item &item) noexcept;
-    void reset() noexcept;
 
     // What this element adds to the age of a frame, waiting for downstream not counted: 99th percentile in ns, 0 while
     // too few frames were seen to say.

@@ -30,9 +30,10 @@ class GstHlInferStream {
 public:
     // Loads the model and makes its engine. `pool_failed` is told, on upstream's thread, where the offered pool could
     // not give a frame. Errors: the Model* codes, DeviceLost, memory codes.
-    [[nodiscard]] static hl::Result<std::unique_ptr<GstHlInferStream>>
-    create(GstElement *element, const GstHlInferSettings &settings, std::shared_ptr<hl::Device> device,
-           GstHlPoolErrorHandler pool_failed);
+    [[nodiscard]] static hl::Result<std::unique_ptr<GstHlInferStream>> create(GstElement *element,
+                                                                              const GstHlInferSettings &settings,
+                                                                              std::shared_ptr<hl::Device> device,
+                                                                              GstHlPoolErrorHandler pool_failed);
     GstHlInferStream(const GstHlInferStream &) = delete;
     GstHlInferStream &operator=(const GstHlInferStream &) = delete;
     ~GstHlInferStream();
@@ -40,8 +41,10 @@ public:
     [[nodiscard]] GstHlInferQueue &queue() { return *queue_; }
     [[nodiscard]] const hl::EngineInfo &engine_info() const { return scheduler_->engine_info(); }
     [[nodiscard]] const GstHlTensorCaps &tensor_caps() const { return tensor_caps_; }
+    [[nodiscard]] const hl::Device &device() const { return *device_; }
     [[nodiscard]] unsigned in_flight() const { return scheduler_->in_flight_limit(); }
     [[nodiscard]] GstHlInferStats &stats() { return stats_; }
+    [[nodiscard]] const GstHlInferStats &stats() const { return stats_; }
     [[nodiscard]] hl::CopyTotals totals() const { return counters_->totals(); }
     // Adds what this run has to say to `stats`. Any thread.
     void fill(GstStructure *stats) const;

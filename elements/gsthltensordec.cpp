@@ -102,7 +102,9 @@ struct GstHlTensorDecPrivate {
     GstHlTensorDecSettings settings; // guarded by the object lock
     Counts counts;
     State state;
-    bool failed = false; // the one error was posted; as State
+    bool failed = false; // and was told on the bus, since READY or the last flush; as State
+
+    GstPadEventFunction base_event = nullptr; // GstBaseTransform's, of the sink pad
 };
 
 struct _GstHlTensorDec {
@@ -317,17 +319,24 @@ GstStructurePtr stats_of(GstHlTensorDec *self)
 
 } // namespace
 
+// Upstream stops at FLUSHING without an error of its own. Until a flush nothing more is decoded.
+static GstFlowReturn gst_hl_tensor_dec_fail(GstHlTensorDec *self, const hl::Error &error)
+{
+    if (!std::exchange(self->priv->failed, true))
+        gst_hl_post_error(GST_ELEMENT(self), error);
+    return GST_FLOW_FLUSHING;
+}
+
 // In GStreamer 1.26 a GstTensorMeta does not survive a copy of its buffer, so the tensors are read from the input,
 // before it is made writable. A frame without tensors goes on as it is.
 static GstFlowReturn gst_hl_tensor_dec_prepare_output_buffer(GstBaseTransform *trans, GstBuffer *input,
                                                              GstBuffer **output)
 {
     auto *self = self_of(trans);
-    if (auto status = look_at(self, input); !status) {
-        if (!std::exchange(self->priv->failed, true))
-            gst_hl_post_error(GST_ELEMENT(self), status.error());
-        return GST_FLOW_ERROR;
-    }
+    if (self->priv->failed)
+        return GST_FLOW_FLUSHING;
+    if (auto status = look_at(self, input); !status)
+        return gst_hl_tensor_dec_fail(self, status.error());
     // A copy shares the frame's memory; only the buffer's own fields and metas are new.
     *output = !self->priv->state.found || gst_buffer_is_writable(input) ? input : gst_buffer_copy(input);
     return GST_FLOW_OK;
@@ -357,8 +366,15 @@ static gboolean gst_hl_tensor_dec_set_caps(GstBaseTransform *trans, GstCaps *cap
     const GstStructure *video = gst_caps_get_structure(caps, 0);
     gint width = 0, height = 0;
     if (!gst_structure_get_int(video, "width", &width) || !gst_structure_get_int(video, "height", &height) ||
-        width <= 0 || height <= 0)
+        width <= 0 || height <= 0) {
+        (void)gst_hl_tensor_dec_fail(self_of(trans),
+                                     {.code = hl::ErrorCode::FormatUnsupported,
+                                      .operation = "take caps",
+                                      .cause = std::format("{} has no size, which boxes are pixels of",
+                                                           GCharPtr(gst_caps_to_string(caps)).get()),
+                                      .remedy = "set width and height in the caps of what makes the frames"});
         return FALSE;
+    }
     state.frame.width = static_cast<uint32_t>(width);
     state.frame.height = static_cast<uint32_t>(height);
     // A new stream may come from another model.
@@ -372,13 +388,35 @@ static gboolean gst_hl_tensor_dec_sink_event(GstBaseTransform *trans, GstEvent *
     auto *self = self_of(trans);
     // Only the streaming thread writes them, and this is it.
     const Counts &counts = self->priv->counts;
-    if (GST_EVENT_TYPE(event) == GST_EVENT_EOS && counts.frames > 0 && counts.decoded == 0 && !self->priv->failed)
+    if (GST_EVENT_TYPE(event) == GST_EVENT_EOS && counts.frames > 0 && counts.decoded == 0)
         gst_hl_post_warning(GST_ELEMENT(self),
                             {hl::ErrorCode::TensorShape, "find tensor", 0, "",
                              std::format("none of the {} frames carried a tensor", counts.frames),
                              "put hltensordec behind hlinfer, with nothing in between that copies frames (GStreamer "
                              "1.26 drops tensors from copies)"});
+    // Before the sinks see the end: gst-launch-1.0 -v prints nothing that is on the bus behind their EOS.
+    if (GST_EVENT_TYPE(event) == GST_EVENT_EOS)
+        g_object_notify(G_OBJECT(self), "stats");
     return GST_BASE_TRANSFORM_CLASS(gst_hl_tensor_dec_parent_class)->sink_event(trans, event);
+}
+
+// A flow return and not a boolean: what was told on the bus would otherwise reach the source as an error of its own
+// (gstpad.c push_sticky).
+static GstFlowReturn gst_hl_tensor_dec_pad_event(GstPad *pad, GstObject *parent, GstEvent *event)
+{
+    GstHlTensorDecPrivate &priv = *self_of(parent)->priv;
+    const bool caps = GST_EVENT_TYPE(event) == GST_EVENT_CAPS, serialized = GST_EVENT_IS_SERIALIZED(event);
+    if (GST_EVENT_TYPE(event) == GST_EVENT_FLUSH_STOP)
+        priv.failed = false;
+    if (serialized && priv.failed) {
+        gst_event_unref(event);
+        return GST_FLOW_FLUSHING;
+    }
+    if (priv.base_event(pad, parent, event))
+        return GST_FLOW_OK;
+    if (serialized && priv.failed)
+        return GST_FLOW_FLUSHING;
+    return caps ? GST_FLOW_NOT_NEGOTIATED : GST_FLOW_ERROR; // as gst_pad_send_event_unchecked() does
 }
 
 static gboolean gst_hl_tensor_dec_start(GstBaseTransform *trans)
@@ -408,6 +446,7 @@ static gboolean gst_hl_tensor_dec_start(GstBaseTransform *trans)
 static gboolean gst_hl_tensor_dec_stop(GstBaseTransform *trans)
 {
     self_of(trans)->priv->state = {};
+    g_object_notify(G_OBJECT(trans), "stats");
     return TRUE;
 }
 
@@ -441,6 +480,9 @@ static void gst_hl_tensor_dec_init(GstHlTensorDec *self)
 {
     self->priv = new GstHlTensorDecPrivate;
     gst_base_transform_set_in_place(GST_BASE_TRANSFORM(self), TRUE);
+    GstPad *const sink = GST_BASE_TRANSFORM_SINK_PAD(self);
+    self->priv->base_event = GST_PAD_EVENTFUNC(sink);
+    gst_pad_set_event_full_function(sink, gst_hl_tensor_dec_pad_event);
 }
 
 static void gst_hl_tensor_dec_class_init(GstHlTensorDecClass *klass)

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "gsthltensorgroup.h"
 
+#include "core/text.h"
+
 #include <format>
 #include <utility>
 
@@ -69,7 +71,8 @@ hl::Result<GstHlTensorFinder> GstHlTensorFinder::create(std::optional<hl::Decode
     for (size_t start = 0; start <= ids.size(); ++given) {
         const size_t comma = std::min(ids.find(',', start), ids.size());
         if (given < wanted.ids.size())
-            wanted.ids[given] = g_quark_from_string(ids.substr(start, comma - start).c_str());
+            wanted.ids[given] = g_quark_from_string(
+                std::string(hl::trimmed(std::string_view(ids).substr(start, comma - start))).c_str());
         start = comma + 1;
     }
     wanted.count = hl::decoder_tensors(*kind);

@@ -18,16 +18,14 @@ struct GstHlTensorGroup {
     bool probabilities = false; // the id says that a classifier's values are
     std::array<const GstTensor *, hl::max_decoder_tensors> tensors{};
     size_t count = 0;
-
-    [[nodiscard]] std::span<const GstTensor *const> used() const noexcept { return {tensors.data(), count}; }
 };
 
 // Finds a group among the tensors of a frame. Streaming thread only, except for construction.
 class GstHlTensorFinder {
 public:
     GstHlTensorFinder() = default;
-    // Any kind by its registered ids; or `kind` alone; or `kind` with the `ids` given, with commas between. Errors:
-    // TensorShape where the number of ids is not the kind's, or ids are given without a kind.
+    // Any kind by its registered ids; or `kind` alone; or `kind` with the `ids` given, with commas between, and blanks
+    // where one likes. Errors: TensorShape where the number of ids is not the kind's, or ids are given without a kind.
     [[nodiscard]] static hl::Result<GstHlTensorFinder> create(std::optional<hl::DecoderKind> kind,
                                                               const std::string &ids);
 

@@ -28,8 +28,8 @@ enum { PROP_0, PROP_DEVICE, PROP_ZERO_COPY, PROP_STATS };
 struct Private {
     GCharPtr device_spec;                            // guarded by the object lock
     GstHlZeroCopy zero_copy = GST_HL_ZERO_COPY_AUTO; // guarded by the object lock
-    GstPtr<GstHlDevice> device;       // gst_hl_ensure_device() guards it
-    std::shared_ptr<hl::Device> open; // the same, for the streaming thread; set below READY->PAUSED
+    GstPtr<GstHlDevice> device;                      // gst_hl_ensure_device() guards it
+    std::shared_ptr<hl::Device> open;                // the same, for the streaming thread; set below READY->PAUSED
     hl::CopyCounters counters;
     GstHlFrameRate rate;
     // A frame's copy by the CPU, its DMA, and its stay in this element.
@@ -38,7 +38,7 @@ struct Private {
     GstPadEventFunction base_event = nullptr; // GstBaseTransform's, of the sink pad
 
     // Streaming thread.
-    bool caps_refused = false; // and was told on the bus, since the last caps that were taken
+    bool caps_refused = false; // and was told on the bus, since the last caps that were taken or the last flush
     GstHlTransformFormat format{};
     std::vector<std::pair<const gchar *, const gchar *>> reported;
     std::atomic<bool> failed{false}; // and was told on the bus, since READY->PAUSED
@@ -203,12 +203,12 @@ static bool gst_hl_transform_takes(GstHlTransform *self, GstEvent *event)
 // A flow return and not a boolean: what was told on the bus would otherwise reach the source as an error of its own
 // (gstpad.c push_sticky). Caps that failed come again with the next frame (gstpad.c check_sticky) and must not succeed
 // then, after the error.
-static GstFlowReturn gst_hl_transform_sink_event(GstPad *pad, GstObject *parent, GstEvent *event)
+static GstFlowReturn gst_hl_transform_pad_event(GstPad *pad, GstObject *parent, GstEvent *event)
 {
     Private &priv = priv_of(parent);
     const bool caps = GST_EVENT_TYPE(event) == GST_EVENT_CAPS;
     if (GST_EVENT_TYPE(event) == GST_EVENT_FLUSH_STOP)
-        priv.failed = false;
+        gst_hl_transform_clear_failure(GST_HL_TRANSFORM(parent));
     const bool refused =
         priv.failed && (gst_event_type_get_flags(GST_EVENT_TYPE(event)) & GST_EVENT_TYPE_SERIALIZED) != 0;
     if (refused || (caps && !gst_hl_transform_takes(GST_HL_TRANSFORM(parent), event))) {
@@ -251,8 +251,7 @@ static gboolean gst_hl_transform_start(GstBaseTransform *trans)
     for (auto *times : {&priv.copy, &priv.transfer, &priv.total})
         times->reset();
     priv.reported.clear();
-    priv.caps_refused = false;
-    priv.failed = false;
+    gst_hl_transform_clear_failure(GST_HL_TRANSFORM(trans));
     const std::lock_guard lock(priv.mutex);
     priv.placement = "";
     return TRUE;
@@ -266,12 +265,19 @@ static gboolean gst_hl_transform_sink_event(GstBaseTransform *trans, GstEvent *e
     return GST_BASE_TRANSFORM_CLASS(gst_hl_transform_parent_class)->sink_event(trans, event);
 }
 
+// Decoders with frames in hand send on after an answer of FLUSHING: those go nowhere.
 static GstFlowReturn gst_hl_transform_generate_output(GstBaseTransform *trans, GstBuffer **out)
 {
+    if (priv_of(trans).failed) {
+        gst_clear_buffer(&trans->queued_buf);
+        return GST_FLOW_FLUSHING;
+    }
     const auto began = hl::Clock::now();
     const GstFlowReturn flow = GST_BASE_TRANSFORM_CLASS(gst_hl_transform_parent_class)->generate_output(trans, out);
-    if (flow == GST_FLOW_OK && *out)
+    if (flow == GST_FLOW_OK && *out) {
+        priv_of(trans).rate.add();
         priv_of(trans).total.add(ns(hl::Clock::now() - began));
+    }
     return flow;
 }
 
@@ -350,7 +356,7 @@ static void gst_hl_transform_init(GstHlTransform *self)
     *static_cast<GstHlTransformPrivate *>(gst_hl_transform_get_instance_private(self)) = new Private;
     GstPad *const sink = GST_BASE_TRANSFORM_SINK_PAD(self);
     priv_of(self).base_event = GST_PAD_EVENTFUNC(sink);
-    gst_pad_set_event_full_function(sink, gst_hl_transform_sink_event);
+    gst_pad_set_event_full_function(sink, gst_hl_transform_pad_event);
     gst_hl_install_log_sink();
 }
 
@@ -385,7 +391,6 @@ bool gst_hl_transform_saw_frame(GstHlTransform *self, const gchar *placement, co
         const std::lock_guard lock(priv.mutex);
         priv.placement = placement;
     }
-    priv.rate.add();
     const auto known = [=](const auto &pair) {
         return std::strcmp(pair.first, placement) == 0 && std::strcmp(pair.second, reason) == 0;
     };
@@ -395,12 +400,24 @@ bool gst_hl_transform_saw_frame(GstHlTransform *self, const gchar *placement, co
     return true;
 }
 
+void gst_hl_transform_clear_failure(GstHlTransform *self)
+{
+    priv_of(self).failed = priv_of(self).caps_refused = false;
+}
+
 GstFlowReturn gst_hl_transform_fail(GstHlTransform *self, const hl::Error &error)
 {
     Private &priv = priv_of(self);
-    priv.failed = true;
-    if (priv.open)
-        gst_hl_post_device_error(GST_ELEMENT(self), *priv.open, error);
+    if (priv.failed.exchange(true))
+        return GST_FLOW_FLUSHING;
+    // Upstream may be in the offered pool on a thread of its own, while this element is stopped.
+    std::shared_ptr<hl::Device> device;
+    {
+        const std::lock_guard lock(priv.mutex);
+        device = priv.open;
+    }
+    if (device)
+        gst_hl_post_device_error(GST_ELEMENT(self), *device, error);
     else
         gst_hl_post_error(GST_ELEMENT(self), error);
     return GST_FLOW_FLUSHING;

@@ -54,10 +54,14 @@ template <class Move>
         gst_hl_transform_count(self, kind, hl::Clock::now() - began);
     return moved;
 }
-// Counts a frame that came in `placement` ("device", "host", "system") for the reason `reason`; both static strings.
+// Notes that a frame came in `placement` ("device", "host", "system") for the reason `reason`; both static strings.
 // True the first time this negotiation has that pair: the caller then posts a placement report.
 [[nodiscard]] bool gst_hl_transform_saw_frame(GstHlTransform *self, const gchar *placement, const gchar *reason);
-// Posts `error` and returns GST_FLOW_FLUSHING: upstream stops without an error of its own.
+// A new start, or a flush: what failed before is past.
+void gst_hl_transform_clear_failure(GstHlTransform *self);
+// Posts `error`, if it is the first since READY or the last flush and no loss that another element of the pipeline has
+// told, and returns GST_FLOW_FLUSHING: upstream stops without an error of its own. Frames and serialized events are
+// refused from here on. Any thread.
 [[nodiscard]] GstFlowReturn gst_hl_transform_fail(GstHlTransform *self, const hl::Error &error);
 // A frame of the active pool, or the flow return of a failure that was posted. transfer full.
 [[nodiscard]] GstFlowReturn gst_hl_transform_acquire(GstHlTransform *self, GstBufferPool *pool, GstBuffer **buffer);

@@ -42,7 +42,6 @@
 #include "gsthlptr.h"
 #include "gsthlvideo.h"
 
-#include <atomic>
 #include <format>
 #include <mutex>
 #include <optional>
@@ -67,7 +66,6 @@ struct GstHlUploadPrivate {
 
     Settings settings; // guarded by the object lock
 
-    std::atomic<bool> offer_failed = false; // and was told on the bus, since the caps
     GstHlOffer offer;
     std::mutex mutex;             // guards the pointer, for stats
     GstPtr<GstBufferPool> output; // device placement; null until negotiated
@@ -125,8 +123,7 @@ GstPtr<GstBufferPool> new_output(GstHlUpload *self)
 // The offered pool could not give a frame to upstream, which then stops without a word of its own.
 void report_offer_failure(GstElement *element, const hl::Error &error)
 {
-    if (!GST_HL_UPLOAD(element)->priv->offer_failed.exchange(true))
-        (void)gst_hl_transform_fail(GST_HL_TRANSFORM(element), error);
+    (void)gst_hl_transform_fail(GST_HL_TRANSFORM(element), error);
 }
 
 hl::Error copy_refused(GstHlUpload *self)
@@ -304,7 +301,6 @@ static gboolean gst_hl_upload_set_caps(GstBaseTransform *trans, GstCaps *in, Gst
 {
     GstHlUpload *self = GST_HL_UPLOAD(trans);
     self->priv->offer.forget();
-    self->priv->offer_failed = false;
     self->priv->staging.reset();
     return GST_BASE_TRANSFORM_CLASS(gst_hl_upload_parent_class)->set_caps(trans, in, out);
 }
@@ -352,6 +348,7 @@ static GstStateChangeReturn gst_hl_upload_change_state(GstElement *element, GstS
         // Before caps are negotiated: with a compositor that takes no dma-bufs we have none in common, and nobody would
         // say why.
         GST_HL_UPLOAD(element)->priv->display_refused = false;
+        gst_hl_transform_clear_failure(GST_HL_TRANSFORM(element)); // of the start before
         if (!gst_hl_upload_fits_display(GST_HL_UPLOAD(element)))
             return GST_STATE_CHANGE_FAILURE;
     }

@@ -82,20 +82,18 @@ void post(GstElement *element, GstMessageType type, const hl::Error &given)
 }
 
 // All elements of a pipeline meet the same loss, and one word of it is enough. The pipeline remembers which it has
-// told.
+// told, of each of its devices.
 bool first_to_tell_loss(GstElement *element, const hl::Device &device)
 {
-    static const GQuark quark = g_quark_from_static_string("gst-hl-loss-told");
-    const uint64_t life = uint64_t{device.id()} << 32 | device.generation();
+    const GQuark quark = g_quark_from_string(std::format("gst-hl-loss-told-{}", device.id()).c_str());
+    const auto life = GSIZE_TO_POINTER(gsize{device.generation()} + 1); // 0 is none
     auto top = GstPtr<GstObject>::share(GST_OBJECT(element));
     while (GstObject *const parent = gst_object_get_parent(top.get()))
         top = GstPtr<GstObject>::adopt(parent);
     const GstObjectLocker lock(top.get());
-    const auto *const told = static_cast<const uint64_t *>(g_object_get_qdata(G_OBJECT(top.get()), quark));
-    if (told && *told == life)
+    if (g_object_get_qdata(G_OBJECT(top.get()), quark) == life)
         return false;
-    g_object_set_qdata_full(G_OBJECT(top.get()), quark, new uint64_t(life),
-                            [](gpointer data) { delete static_cast<uint64_t *>(data); });
+    g_object_set_qdata(G_OBJECT(top.get()), quark, life);
     return true;
 }
 

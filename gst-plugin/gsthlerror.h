@@ -13,9 +13,9 @@
 // structure "hl-error" {code, operation, errno, device, cause, remedy} as the message's details. The GError domain
 // follows the code (RESOURCE for devices and memory, STREAM for models and formats, LIBRARY else). Any thread.
 void gst_hl_post_error(GstElement *element, const hl::Error &error);
-// As gst_hl_post_error(), as a WARNING message.
 // The same for a failure of the device. A loss is told once in a pipeline, whichever of its elements meets it first.
 void gst_hl_post_device_error(GstElement *element, const hl::Device &device, const hl::Error &error);
+// As gst_hl_post_error(), as a WARNING message.
 void gst_hl_post_warning(GstElement *element, const hl::Error &error);
 
 // Text for a GstStructure, which takes UTF-8 only (gst/gststructure.c gst_structure_set_field() warns of the rest):

@@ -18,6 +18,7 @@
 namespace {
 
 constexpr const gchar *any_raw_video = "video/x-raw(ANY)";
+constexpr std::string_view meta_prefix = "meta:", memory_prefix = "memory:";
 
 std::string field(const GstStructure *structure, const gchar *name)
 {
@@ -33,10 +34,11 @@ bool is_raw_video(const GstCaps *caps)
 
 // What fixed caps of raw video say, as far as refusals care.
 struct Input {
-    std::string format;  // GStreamer's name
-    std::string drm;     // under DMA_DRM, with the modifier
-    std::string feature; // the memory's, if it is neither system memory nor DMABuf
-    std::string mode;    // of interlacing
+    std::string format; // GStreamer's name
+    std::string drm;    // under DMA_DRM, with the modifier
+    std::string memory; // its feature, if it is neither system memory nor DMABuf
+    std::string meta;   // the feature of what comes beside the pixels
+    std::string mode;   // of interlacing
     bool dmabuf = false;
 
     explicit Input(const GstCaps *caps)
@@ -50,8 +52,10 @@ struct Input {
             const std::string name = gst_caps_features_get_nth(features, i);
             if (name == GST_CAPS_FEATURE_MEMORY_DMABUF)
                 dmabuf = true;
+            else if (name.starts_with(meta_prefix))
+                meta = name;
             else if (name != GST_CAPS_FEATURE_MEMORY_SYSTEM_MEMORY && name != GST_CAPS_FEATURE_FORMAT_INTERLACED)
-                feature = name;
+                memory = name;
         }
     }
 
@@ -59,13 +63,13 @@ struct Input {
 };
 
 // What takes frames out of the memory of a device. Nothing for memories that no stock element is named for.
-const gchar *downloader(const std::string &feature)
+const gchar *downloader(const std::string &memory)
 {
     constexpr std::pair<std::string_view, const gchar *> known[] = {{"memory:GLMemory", "gldownload"},
                                                                     {"memory:CUDAMemory", "cudadownload"},
                                                                     {"memory:VAMemory", "vapostproc"},
                                                                     {"memory:VulkanImage", "vulkandownload"}};
-    const auto *at = std::ranges::find(known, feature, &std::pair<std::string_view, const gchar *>::first);
+    const auto *at = std::ranges::find(known, memory, &std::pair<std::string_view, const gchar *>::first);
     return at == std::end(known) ? nullptr : at->second;
 }
 
@@ -83,29 +87,39 @@ bool has_format(const GstCaps *taken, const std::string &format)
     return gst_caps_can_intersect(one.get(), taken);
 }
 
+// Dma-bufs of a DRM format, as a filter in a launch line: the quotes keep the spaces of "R8  ".
+std::string dmabuf_filter(const std::string &drm)
+{
+    return std::format("video/x-raw(memory:DMABuf),format=DMA_DRM,drm-format=(string)\"{}\"", drm);
+}
+
+bool has_drm_format(const GstCaps *taken, const std::string &drm)
+{
+    const auto one = GstPtr<GstCaps>::adopt(gst_caps_from_string(dmabuf_filter(drm).c_str()));
+    return one && gst_caps_can_intersect(one.get(), taken);
+}
+
 // The DRM format without its modifier, if that is one we take.
 std::string linear(const std::string &drm)
 {
     const std::string fourcc = drm.substr(0, drm.find(':'));
     const auto caps = GstPtr<GstCaps>::adopt(gst_caps_from_string(gst_hl_video_caps_dmabuf()));
-    const auto one = GstPtr<GstCaps>::adopt(gst_caps_from_string(
-        std::format("video/x-raw(memory:DMABuf), format=DMA_DRM, drm-format=(string)\"{}\"", fourcc).c_str()));
-    return one && gst_caps_can_intersect(one.get(), caps.get()) ? fourcc : "";
+    return has_drm_format(caps.get(), fourcc) ? fourcc : "";
 }
 
 // The piece of pipeline that brings such frames into a form that is taken, from behind what makes them.
 std::string correction(const Input &in, const GstCaps *taken, const gchar *element)
 {
     std::string out = "... ! ";
-    if (const gchar *const download = downloader(in.feature))
+    if (const gchar *const download = downloader(in.memory))
         out += std::format("{} ! ", download);
-    else if (!in.feature.empty())
-        out += "video/x-raw ! ";
+    else if (!in.meta.empty() && !in.dmabuf)
+        out += "video/x-raw ! "; // what puts overlays in draws them then
     bool convert = !has_format(taken, in.format) || (in.interlaced() && !deinterlace_takes(in.format));
     if (in.dmabuf) {
         const std::string fourcc = in.format == "DMA_DRM" ? linear(in.drm) : "";
         if (!fourcc.empty() && !in.interlaced())
-            return out + std::format("'video/x-raw(memory:DMABuf),format=DMA_DRM,drm-format={}' ! {}", fourcc, element);
+            return out + std::format("'{}' ! {}", dmabuf_filter(fourcc), element);
         out += "video/x-raw ! ";
         convert = true;
     }
@@ -121,14 +135,28 @@ std::string correction(const Input &in, const GstCaps *taken, const gchar *eleme
     return out + element;
 }
 
+// What helps such frames. No launch line leads out of a memory that no element is known for.
+std::string remedy(const Input &in, const GstCaps *taken, const gchar *element)
+{
+    if (!in.memory.empty() && !downloader(in.memory))
+        return std::format("bring the frames from {} to system memory in front of {}, with the element that comes "
+                           "with what makes them",
+                           in.memory, element);
+    return std::format("write: {}", correction(in, taken, element));
+}
+
 // What is wrong with such frames; empty if nothing is known.
 std::string complaint(const Input &in, const GstCaps *taken)
 {
     if (in.interlaced())
         return std::format("the frames are interlaced (interlace-mode={}), and only progressive ones are taken",
                            in.mode);
-    if (!in.feature.empty())
-        return std::format("the frames lie in {}, which the device does not reach", in.feature);
+    if (!in.memory.empty())
+        return std::format("the frames lie in {}, which the device does not reach", in.memory);
+    if (!in.meta.empty())
+        return std::format("the frames come with {}, and only pixels are taken", in.meta);
+    if (in.dmabuf && in.format == "DMA_DRM" && (in.drm.empty() || has_drm_format(taken, in.drm)))
+        return {};
     if (in.dmabuf && in.format == "DMA_DRM")
         return std::format("dma-bufs of drm-format={} are not taken, only linear ones of the formats in "
                            "docs/hlinfer.md",
@@ -178,8 +206,49 @@ GstPtr<GstCaps> filtered(GstCaps *caps, GstCaps *filter)
                                          : gst_caps_copy(caps));
 }
 
-// The answer to a CAPS query with `filter` (or none) of a sink pad that would say `answer` and takes `taken`.
-GstPtr<GstCaps> with_refusable(const GstCaps *answer, GstCaps *filter, const GstCaps *taken)
+// Whether what is linked to `sink` says by its template that it makes frames that are taken. What passes on any memory
+// says nothing.
+bool upstream_has_choice(GstPad *sink, const GstCaps *taken)
+{
+    const auto peer = GstPtr<GstPad>::adopt(gst_pad_get_peer(sink));
+    const auto made = GstPtr<GstCaps>::adopt(peer ? gst_pad_get_pad_template_caps(peer.get()) : gst_caps_new_empty());
+    if (gst_caps_is_any(made.get()))
+        return false;
+    for (guint i = 0; i < gst_caps_get_size(made.get()); ++i) {
+        const auto one = GstPtr<GstCaps>::adopt(gst_caps_copy_nth(made.get(), i));
+        if (!gst_caps_features_is_any(gst_caps_get_features(one.get(), 0)) && gst_caps_can_intersect(one.get(), taken))
+            return true;
+    }
+    return false;
+}
+
+bool has_feature_of(const GstCapsFeatures *features, std::string_view prefix)
+{
+    for (guint i = 0; features && i < gst_caps_features_get_size(features); ++i) {
+        const std::string_view name = gst_caps_features_get_nth(features, i);
+        if (name.starts_with(prefix) && name != GST_CAPS_FEATURE_MEMORY_SYSTEM_MEMORY)
+            return true;
+    }
+    return false;
+}
+
+// Leaves out what upstream does not need: metas always, and memories where it `has_choice`. Elements ask alone for what
+// they would like to do, attach overlays instead of drawing them (gstbasetextoverlay.c
+// gst_base_text_overlay_negotiate()) or leave frames in a device's memory (gstmsdkdec.c pad_accept_memory()), and do it
+// where the answer is not empty.
+GstPtr<GstCaps> needed(GstPtr<GstCaps> caps, bool has_choice)
+{
+    auto out = GstPtr<GstCaps>::adopt(gst_caps_make_writable(caps.release()));
+    for (guint i = gst_caps_get_size(out.get()); i-- > 0;) {
+        const GstCapsFeatures *features = gst_caps_get_features(out.get(), i);
+        if (has_feature_of(features, meta_prefix) || (has_choice && has_feature_of(features, memory_prefix)))
+            gst_caps_remove_structure(out.get(), i);
+    }
+    return out;
+}
+
+// The answer to a CAPS query with `filter` (or none) of the pad `sink` that would say `answer` and takes `taken`.
+GstPtr<GstCaps> with_refusable(GstPad *sink, const GstCaps *answer, GstCaps *filter, const GstCaps *taken)
 {
     auto progressive = progressive_of(answer);
     const auto raw = GstPtr<GstCaps>::adopt(gst_caps_from_string(any_raw_video));
@@ -195,7 +264,7 @@ GstPtr<GstCaps> with_refusable(const GstCaps *answer, GstCaps *filter, const Gst
     // Where we take it, it is downstream that does not.
     if (gst_caps_can_intersect(filter, taken))
         return progressive;
-    return filtered(raw.get(), filter);
+    return needed(filtered(raw.get(), filter), upstream_has_choice(sink, taken));
 }
 
 } // namespace
@@ -210,8 +279,7 @@ hl::Status gst_hl_check_input(const GstCaps *caps, const GstCaps *taken, const g
     if (is_raw_video(caps)) {
         const Input in(caps);
         if (const std::string what = complaint(in, taken); !what.empty())
-            return hl::fail(hl::ErrorCode::FormatUnsupported, "take caps", what,
-                            std::format("write: {}", correction(in, taken, element)));
+            return hl::fail(hl::ErrorCode::FormatUnsupported, "take caps", what, remedy(in, taken, element));
     }
     return hl::fail(hl::ErrorCode::FormatUnsupported, "take caps",
                     std::format("{} is no complete video format", text.get()),
@@ -237,7 +305,7 @@ gboolean gst_hl_complete_caps_query(GstPad *pad, GstQuery *query, gboolean answe
     gst_query_parse_caps(query, &filter);
     gst_query_parse_caps_result(query, &answer);
     if (sink)
-        gst_query_set_caps_result(query, with_refusable(answer, filter, taken.get()).get());
+        gst_query_set_caps_result(query, with_refusable(pad, answer, filter, taken.get()).get());
     else if (gst_caps_is_empty(answer))
         gst_query_set_caps_result(query, filtered(taken.get(), filter).get());
     return TRUE;

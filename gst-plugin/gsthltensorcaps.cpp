@@ -58,6 +58,30 @@ GstPtr<GstCaps> common(GstCaps *first, GstCaps *second)
     return GstPtr<GstCaps>::adopt(gst_caps_intersect_full(first, second, GST_CAPS_INTERSECT_FIRST));
 }
 
+const GstStructure *groups_of(const GstStructure *video)
+{
+    const GValue *groups = gst_structure_get_value(video, field);
+    return groups && GST_VALUE_HOLDS_STRUCTURE(groups) ? gst_value_get_structure(groups) : nullptr;
+}
+
+// `caps` without what they say of the groups that `ours` has: two caps that differ there have nothing in common.
+GstPtr<GstCaps> without_groups(const GstCaps *caps, const GstCaps *ours)
+{
+    const GstStructure *own = groups_of(gst_caps_get_structure(ours, 0));
+    auto out = GstPtr<GstCaps>::adopt(gst_caps_copy(caps));
+    for (guint i = 0; i < gst_caps_get_size(out.get()); ++i) {
+        GstStructure *const video = gst_caps_get_structure(out.get(), i);
+        const GstStructure *told = groups_of(video);
+        if (!told)
+            continue;
+        const GstStructurePtr others(gst_structure_copy(told));
+        for (gint n = 0; n < gst_structure_n_fields(own); ++n)
+            gst_structure_remove_field(others.get(), gst_structure_nth_field_name(own, static_cast<guint>(n)));
+        gst_structure_set(video, field, GST_TYPE_STRUCTURE, others.get(), nullptr);
+    }
+    return out;
+}
+
 } // namespace
 
 GstHlTensorCaps::GstHlTensorCaps(const hl::EngineInfo &info)
@@ -86,7 +110,7 @@ GstHlTensorCaps::GstHlTensorCaps(const hl::EngineInfo &info)
 
 GstPtr<GstCaps> GstHlTensorCaps::add(GstCaps *caps) const
 {
-    return caps_ ? common(caps, caps_.get()) : GstPtr<GstCaps>::share(caps);
+    return caps_ ? common(without_groups(caps, caps_.get()).get(), caps_.get()) : GstPtr<GstCaps>::share(caps);
 }
 
 GstPtr<GstCaps> GstHlTensorCaps::remove(GstCaps *caps) const
@@ -108,7 +132,11 @@ GstPtr<GstEvent> GstHlTensorCaps::add(GstPtr<GstEvent> event) const
         return event;
     GstCaps *caps = nullptr;
     gst_event_parse_caps(event.get(), &caps);
-    auto out = GstPtr<GstEvent>::adopt(gst_event_new_caps(add(caps).get()));
+    const auto told = add(caps);
+    // There is no event of caps that say nothing (gstevent.c gst_event_new_caps()).
+    if (gst_caps_is_empty(told.get()))
+        return event;
+    auto out = GstPtr<GstEvent>::adopt(gst_event_new_caps(told.get()));
     gst_event_set_seqnum(out.get(), gst_event_get_seqnum(event.get()));
     return out;
 }

@@ -18,10 +18,8 @@ public:
     GstHlTensorCaps() = default;
     explicit GstHlTensorCaps(const hl::EngineInfo &info);
 
-    explicit operator bool() const { return static_cast<bool>(caps_); }
-
-    // `caps` of the sink side as they are on the source side, beside what elements upstream say of other tensors; empty
-    // caps for a structure that asks for other tensors under the same group.
+    // `caps` of the sink side as they are on the source side: beside what elements upstream say of other groups, and in
+    // place of what they say of the same, because the nearest network's tensors are decoded.
     [[nodiscard]] GstPtr<GstCaps> add(GstCaps *caps) const;
     // `caps` of the source side as upstream is asked for them; what asks for other tensors is left out.
     [[nodiscard]] GstPtr<GstCaps> remove(GstCaps *caps) const;
@@ -29,7 +27,7 @@ public:
     // `caps` without the field, whatever it says: behind an element that has decoded the tensors.
     [[nodiscard]] static GstPtr<GstCaps> drop(GstCaps *caps);
 
-    // The CAPS event of the source side for the one that came in.
+    // The CAPS event of the source side for the one that came in; never null.
     [[nodiscard]] GstPtr<GstEvent> add(GstPtr<GstEvent> event) const;
 
     // Answers the CAPS and ACCEPT_CAPS queries that `pad` gets, by asking the peer of `other`; one of them is the sink

@@ -23,6 +23,8 @@ def on_frame(_pad, info):
     return Gst.PadProbeReturn.OK
 
 
+if len(sys.argv) not in (2, 3):
+    sys.exit("usage: detect.py FILE [MODEL]")
 Gst.init(None)
 pipeline = Gst.parse_launch("uridecodebin3 name=file ! hlinfer name=infer ! hltensordec name=decode ! fakesink")
 pipeline.get_by_name("file").set_property("uri", Gst.filename_to_uri(sys.argv[1]))

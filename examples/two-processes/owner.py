@@ -50,7 +50,10 @@ def play(pipeline):
 
 def main():
     hbm = "--hbm" in sys.argv
-    socket, file = [argument for argument in sys.argv[1:] if argument != "--hbm"]
+    arguments = [argument for argument in sys.argv[1:] if argument != "--hbm"]
+    if len(arguments) != 2:
+        sys.exit("usage: owner.py [--hbm] SOCKET FILE")
+    socket, file = arguments
     Gst.init(None)
     pipeline = Gst.parse_launch(LINE.format("" if hbm else BRING_HOME))
     pipeline.get_by_name("file").set_property("uri", Gst.filename_to_uri(file))

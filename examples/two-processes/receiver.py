@@ -51,6 +51,8 @@ def on_event(_pad, info):
 
 
 def main():
+    if len(sys.argv) != 2:
+        sys.exit("usage: receiver.py SOCKET")
     Gst.init(None)
     GstVideo.VideoMeta.get_info()  # unixfdsrc restores only metas that this process has registered
     pipeline = Gst.parse_launch("unixfdsrc name=source ! appsink name=sink sync=false")

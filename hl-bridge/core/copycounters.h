@@ -8,7 +8,7 @@
 
 namespace hl {
 
-// The five ways a frame's bytes move, as every report names them (DESIGN.md 2).
+// The five ways a frame's bytes move, as every report names them.
 enum class CopyKind : uint8_t {
     CpuCopy,  // the CPU moves a frame between two memories
     Upload,   // Gaudi's DMA engine moves it from host pages to HBM

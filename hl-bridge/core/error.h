@@ -35,7 +35,7 @@ namespace hl {
     X(ModelInfoInvalid, "HL-MOD-004", "the model's description is not valid")                                          \
     X(ModelUnsupported, "HL-MOD-005", "the model has inputs or outputs that are not supported")                        \
     X(LabelsInvalid, "HL-MOD-006", "the label file does not fit the model")                                            \
-    X(TensorShape, "HL-MOD-007", "a tensor does not have the shape the decoder expects")                               \
+    X(TensorShape, "HL-MOD-007", "the tensors are not what the decoder expects")                                       \
     X(ClassUnknown, "HL-MOD-008", "a class that was asked for is not one of the model's")                              \
     X(ModelDataOutside, "HL-MOD-009", "the model's data lies outside of its folder")                                   \
     X(ModelTooLarge, "HL-MOD-010", "the model is larger than can be loaded")                                           \

@@ -8,8 +8,9 @@
 
 namespace hl {
 
-// Writes a file whole or not at all: a reader, and a full disk, see the old file or the new one. What is no regular
-// file (a pipe, a terminal, a link) is written to as it is. Errors: FileWrite, with the errno.
+// Writes a file whole or not at all: a reader, and a full disk, see the old file or the new one, which keeps the old
+// one's permissions. What is no regular file (a pipe, a terminal, a link), or cannot be replaced where it is (its
+// folder is not writable, or it is mounted), is written to as it is. Errors: FileWrite, with the errno.
 [[nodiscard]] Status write_text_file(const std::string &path, std::string_view text);
 
 // Adds to the end of a file, which is made if it is missing. On a full disk a part may have been added. Errors:

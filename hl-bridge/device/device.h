@@ -43,7 +43,7 @@ struct CopyRequest {
 };
 
 // One Gaudi, real or simulated, with its allocator. Speaks in values, handles and descriptors only, so that a proxy in
-// another process can implement it (DESIGN.md 4.1); the one exception, host_span(), is about pages of this process.
+// another process can implement it; the one exception, host_span(), is about pages of this process.
 // Thread safe. One object per chip and process.
 class Device : public std::enable_shared_from_this<Device> {
 public:

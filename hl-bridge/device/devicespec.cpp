@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "device/devicespec.h"
 
+#include "core/text.h"
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -116,7 +118,7 @@ Result<bool> visible_by(const char *variable, int value)
     const auto found = listed(list, value);
     if (!found)
         return fail(ErrorCode::DeviceConfig, std::format("read {}", variable),
-                    std::format("{}=\"{:.60}\" is no list of numbers", variable, list),
+                    std::format("{}=\"{}\" is no list of numbers", variable, shown(list, 60)),
                     std::format("set {} to numbers with commas between, e.g. 0,1", variable));
     return *found;
 }
@@ -159,7 +161,7 @@ Result<DeviceSpec> DeviceSpec::parse(std::string_view text)
     }
     if (auto spec = hardware(text))
         return *std::move(spec);
-    return fail(ErrorCode::DeviceSpec, "open device", std::format("\"{}\" names no device", text.substr(0, 80)),
+    return fail(ErrorCode::DeviceSpec, "open device", std::format("\"{}\" names no device", shown(text)),
                 "use auto, sim, sim:NAME, accel0, a PCI address such as 0000:4d:00.0, or module:3; the last three also "
                 "behind synapse: or kernel:");
 }

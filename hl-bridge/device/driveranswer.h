@@ -4,9 +4,13 @@
 #include "core/error.h"
 
 #include <cerrno>
+#include <chrono>
 
 // What an errno of the habanalabs driver means, said once for the backend that meets it and the one that plays it.
 namespace hl {
+
+// How long the driver is to leave a submission alone before it resets the device.
+inline constexpr std::chrono::seconds driver_patience{5};
 
 [[nodiscard]] constexpr bool says_no_descriptor(int err) noexcept
 {

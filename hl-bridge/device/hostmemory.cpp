@@ -34,10 +34,15 @@ std::unexpected<Error> HostMemory::creation_error(const char *operation, int err
                 "reserve more of them, as root: echo 64 > /proc/sys/vm/nr_hugepages", err);
 }
 
+UniqueFd try_open_udmabuf() noexcept
+{
+    return UniqueFd(::open(udmabuf_node, O_RDWR | O_CLOEXEC));
+}
+
 Result<UniqueFd> open_udmabuf()
 {
     constexpr const char *operation = "open udmabuf";
-    UniqueFd fd(::open(udmabuf_node, O_RDWR | O_CLOEXEC));
+    UniqueFd fd = try_open_udmabuf();
     const int err = errno;
     if (fd)
         return fd;
@@ -145,7 +150,8 @@ std::unexpected<Error> HostMemory::export_error(int err, uint64_t offset, uint64
     if (pages_ == HostPages::Huge && err == EBADFD)
         return fail(ErrorCode::MemoryExport, operation, "this kernel's udmabuf takes no huge pages",
                     "use base pages, or a newer kernel", err);
-    return fail(ErrorCode::MemoryExport, operation, std::format("{} bytes of host pages at offset {}", size, offset),
+    return fail(ErrorCode::MemoryExport, operation,
+                std::format("udmabuf refused {} bytes of host pages at offset {}", size, offset),
                 "see the errno and the kernel log", err);
 }
 

@@ -11,8 +11,11 @@
 
 namespace hl {
 
-// Opens /dev/udmabuf. Errors: MemoryExport, telling a missing node from one this user may not open.
+// Opens /dev/udmabuf. Errors: MemoryExport, telling a missing node from one this user may not open, for which it asks
+// the databases of users and groups, which may be those of a network.
 [[nodiscard]] Result<UniqueFd> open_udmabuf();
+// The same for who has no use for words: invalid, and errno set, where it cannot be opened.
+[[nodiscard]] UniqueFd try_open_udmabuf() noexcept;
 
 // Pages of a sealed memfd, mapped shared for life: what a V4L2 or DRM driver imports as a udmabuf and what a Gaudi pins
 // (a private mapping would pin copy-on-write copies). One memfd per allocation. Move only.
@@ -35,7 +38,7 @@ public:
     // that this kernel's udmabuf does not take), FdLimit, MemoryRange.
     [[nodiscard]] Result<UniqueFd> export_fd(const UniqueFd &udmabuf, uint64_t offset, uint64_t size) const;
 
-    // What create() and export_fd() say of an errno; also to who orders one (SIM). `operation` is static.
+    // What create() and export_fd() say of an errno; also to who plays one. `operation` is static.
     [[nodiscard]] static std::unexpected<Error> creation_error(const char *operation, int err, uint64_t size,
                                                                HostPages pages);
     [[nodiscard]] std::unexpected<Error> export_error(int err, uint64_t offset, uint64_t size) const;

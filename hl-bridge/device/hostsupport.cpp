@@ -37,7 +37,7 @@ SharingNode node_at(const std::string &root, const std::string &path, int flags)
         return node;
     node.open_errno = errno;
     if (node.open_errno == ENOENT || node.open_errno == EACCES || node.open_errno == EPERM) {
-        const NodeAccess access = NodeAccess::look(path, root);
+        const NodeAccess access = NodeAccess::look(path, root, NodeUser::current(), flags == O_RDONLY ? 04 : 06);
         node.cause = access.cause(node.open_errno);
         node.remedy = access.remedy(node.open_errno);
     }

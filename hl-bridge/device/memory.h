@@ -5,14 +5,14 @@
 
 namespace hl {
 
-// Where a frame's bytes lie (DESIGN.md 2).
+// Where a frame's bytes lie.
 enum class Placement : uint8_t {
     Device, // Gaudi HBM; no CPU mapping exists
     Host,   // memfd pages, pinned in Gaudi's MMU and exportable as a udmabuf
 };
 
-// Of which pages Host memory is made. A driver without an IOMMU that takes one physical stretch only (V4L2's dma-contig)
-// imports a frame of base pages hardly ever, one that fits a huge page always.
+// Of which pages Host memory is made. A driver without an IOMMU that takes one physical stretch only (V4L2's
+// dma-contig) imports a frame of base pages hardly ever, one that fits a huge page always.
 enum class HostPages : uint8_t {
     Base, // the kernel's usual pages
     Huge, // of huge_page_bytes each, from the pool that vm.nr_hugepages reserves

@@ -40,20 +40,25 @@ constexpr std::array kinds{
     NodeKind{"/dev/dma_heap/", "class/dma_heap", "", R"(SUBSYSTEM=="dma_heap")", "video"},
 };
 
+constexpr size_t most_entry_bytes = size_t{1} << 20;
+
 const NodeKind *kind_of(std::string_view node)
 {
     const auto at = std::ranges::find_if(kinds, [node](const NodeKind &kind) { return node.starts_with(kind.prefix); });
     return at == kinds.end() ? nullptr : &*at;
 }
 
-std::string name_of(gid_t number)
+// Asks one of getpwuid_r(3) and its like, whose text must find room: an entry of a large group has many thousand bytes.
+// 0 or the errno; `found` is null where the database has no such entry.
+template <class Id, class Entry>
+int look_up(int (*ask)(Id, Entry *, char *, size_t, Entry **), Id id, Entry &entry, std::vector<char> &text,
+            Entry *&found)
 {
-    ::group entry{};
-    ::group *found = nullptr;
-    std::array<char, 4096> text{};
-    if (::getgrgid_r(number, &entry, text.data(), text.size(), &found) != 0 || !found)
-        return {};
-    return found->gr_name;
+    for (text.resize(4096);; text.resize(2 * text.size())) {
+        const int err = ask(id, &entry, text.data(), text.size(), &found);
+        if (err != ERANGE || text.size() >= most_entry_bytes)
+            return err;
+    }
 }
 
 // The groups that the database gives a user. getgrouplist(3) says how many there are where the room does not do.
@@ -87,29 +92,40 @@ std::string container_remedy(const std::string &node)
 
 } // namespace
 
+std::string NodeUser::text() const
+{
+    return name.empty() ? std::format("user {}", uid) : name;
+}
+
 NodeUser NodeUser::current()
 {
-    NodeUser user{.uid = ::geteuid(), .name = std::format("user {}", ::geteuid()), .groups = own_groups()};
+    NodeUser user{.uid = ::geteuid(), .groups = own_groups()};
     passwd entry{};
     passwd *found = nullptr;
-    std::array<char, 4096> text{};
-    if (::getpwuid_r(user.uid, &entry, text.data(), text.size(), &found) == 0 && found) {
+    std::vector<char> text;
+    if (look_up(::getpwuid_r, user.uid, entry, text, found) == 0 && found) {
         user.name = found->pw_name;
         user.granted = groups_of(*found);
     }
     return user;
 }
 
-NodeAccess NodeAccess::look(const std::string &node, const std::string &root, NodeUser user)
+NodeAccess NodeAccess::look(const std::string &node, const std::string &root, NodeUser user, mode_t wanted)
 {
-    NodeAccess out{.node = node, .user = std::move(user)};
+    NodeAccess out{.node = node, .user = std::move(user), .wanted = wanted};
     struct stat state{};
     if (::stat((root + node).c_str(), &state) == 0) {
         out.present = true;
         out.owner = state.st_uid;
         out.group = state.st_gid;
         out.mode = state.st_mode & 0777u;
-        out.group_name = name_of(state.st_gid);
+        ::group entry{};
+        ::group *found = nullptr;
+        std::vector<char> text;
+        const int err = look_up(::getgrgid_r, state.st_gid, entry, text, found);
+        out.group_unnamed = err == 0 && !found;
+        if (err == 0 && found)
+            out.group_name = found->gr_name;
     }
     if (const NodeKind *kind = kind_of(node)) {
         const std::filesystem::path sysfs = root.empty() ? sysfs_root() : root + "/sys";
@@ -132,7 +148,7 @@ bool NodeAccess::in_group_later() const
 // Of a group that somebody can be added to: root's would give the whole machine away.
 bool NodeAccess::group_may() const
 {
-    return group != 0 && (mode & 060u) == 060u;
+    return group != 0 && (mode >> 3 & wanted) == wanted;
 }
 
 // The first class that fits decides (fs/namei.c acl_permission_check); root passes (generic_permission).
@@ -141,20 +157,20 @@ bool NodeAccess::user_may() const
     if (user.uid == 0)
         return true;
     const mode_t shift = user.uid == owner ? 6 : in_group() ? 3 : 0;
-    return (mode >> shift & 06u) == 06u;
+    return (mode >> shift & wanted) == wanted;
 }
 
 std::string NodeAccess::permission_cause() const
 {
-    const std::string owned = std::format("{} may not open {} (group {}, mode {:o})", user.name, node,
+    const std::string owned = std::format("{} may not open {} (group {}, mode {:o})", user.text(), node,
                                           group_name.empty() ? std::to_string(group) : group_name, mode);
     if (user_may())
         return owned + ": its permissions allow it, but a container's device rules or a security module do not";
     if (!group_may())
         return owned + ": it is given to no group";
     if (in_group_later())
-        return std::format("{}: {} is in that group, but was not when this session began", owned, user.name);
-    return std::format("{}: {} is not in that group", owned, user.name);
+        return std::format("{}: {} is in that group, but was not when this session began", owned, user.text());
+    return std::format("{}: {} is not in that group", owned, user.text());
 }
 
 std::string NodeAccess::rule_remedy() const
@@ -163,9 +179,11 @@ std::string NodeAccess::rule_remedy() const
     if (!kind)
         return std::format("see who may open it: ls -l {}", node);
     return std::format("give the node to a group, as root: put the line {}, GROUP=\"{}\", MODE=\"0660\" into "
-                       "/etc/udev/rules.d/70-gst-habana.rules; udevadm control --reload; udevadm trigger; "
-                       "usermod -aG {} {}; and log in again",
-                       kind->match, kind->group, kind->group, user.name);
+                       "/etc/udev/rules.d/70-gst-habana.rules; udevadm control --reload; udevadm trigger; {}",
+                       kind->match, kind->group,
+                       user.name.empty()
+                           ? std::format("and start the container with --group-add and the number of {}", kind->group)
+                           : std::format("usermod -aG {} {}; and log in again", kind->group, user.name));
 }
 
 std::string NodeAccess::permission_remedy() const
@@ -176,12 +194,13 @@ std::string NodeAccess::permission_remedy() const
         return rule_remedy();
     if (in_group_later())
         return std::format("log in again, or try newgrp {}", group_name);
-    if (group_name.empty())
-        return std::format("in a container, start it with --group-add={}; else as root: groupadd -g {} gaudi; "
-                           "usermod -aG gaudi {}; and log in again",
-                           group, group, user.name);
-    return std::format("sudo usermod -aG {} {}, and log in again; in a container, start it with --group-add={}",
-                       group_name, user.name, group);
+    const std::string container = std::format("in a container, start it with --group-add={}", group);
+    if (user.name.empty() || (group_name.empty() && !group_unnamed)) // usermod and groupadd would refuse
+        return container;
+    if (group_unnamed)
+        return std::format("{}; else as root: groupadd -g {} gaudi; usermod -aG gaudi {}; and log in again", container,
+                           group, user.name);
+    return std::format("sudo usermod -aG {} {}, and log in again; {}", group_name, user.name, container);
 }
 
 std::string NodeAccess::cause(int err) const
@@ -189,7 +208,7 @@ std::string NodeAccess::cause(int err) const
     if (err == ENOENT)
         return driven ? std::format("the kernel has a device for {}, but there is no such file here", node)
                       : std::format("there is no {}", node);
-    return present ? permission_cause() : std::format("{} may not open {}", user.name, node);
+    return present ? permission_cause() : std::format("{} may not open {}", user.text(), node);
 }
 
 std::string NodeAccess::remedy(int err) const

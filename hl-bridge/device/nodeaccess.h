@@ -11,9 +11,12 @@ namespace hl {
 // A user, as the permissions of a file know one.
 struct NodeUser {
     uid_t uid = 0;
-    std::string name;           // "alice"; "user 1000" where the machine knows no name
+    std::string name;           // "alice"; empty where the machine knows no name, as in a container
     std::vector<gid_t> groups;  // of this process
     std::vector<gid_t> granted; // of the user's next login, by the group database
+
+    // "alice", or "user 1000".
+    [[nodiscard]] std::string text() const;
 
     [[nodiscard]] static NodeUser current();
 };
@@ -27,12 +30,14 @@ struct NodeAccess {
     uid_t owner = 0;
     gid_t group = 0;
     mode_t mode = 0;
-    std::string group_name; // "render"; empty: the machine knows no name
+    std::string group_name;     // "render"; empty: not known
+    bool group_unnamed = false; // the machine knows no name of the group
     NodeUser user;
+    mode_t wanted = 06; // of each class: 04 to read, 06 to read and write
 
     // `root` is "" for the running machine (whose sysfs is sysfs_root()), or a made-up tree with dev and sys.
     [[nodiscard]] static NodeAccess look(const std::string &node, const std::string &root = {},
-                                         NodeUser user = NodeUser::current());
+                                         NodeUser user = NodeUser::current(), mode_t wanted = 06);
 
     // One clause for an errno of open(2): EACCES, EPERM, ENOENT. It names node, group, mode and user.
     [[nodiscard]] std::string cause(int err) const;

@@ -180,7 +180,7 @@ std::string explain(const Importer &importer, ImportMemory memory, ImportCause c
     case ImportCause::NotADmabuf:
         return "the simulator's device memory is no dma-buf: no driver can import it, a Gaudi's might be";
     case ImportCause::Permission:
-        return std::format("this user may not import at {}", importer.node);
+        return std::format("{} was asked, and denies it to this process", driver);
     case ImportCause::Busy:
         return std::format("{} is in use: whether it imports was not tried", importer.node);
     case ImportCause::NoFrame:
@@ -222,7 +222,9 @@ std::string advise(const Importer &importer, ImportMemory memory, ImportCause ca
     case ImportCause::Other:
         return copied;
     case ImportCause::Permission:
-        return "add the user to the node's group";
+        // Who may not open the node is told so before anything is tried (identify_importer()).
+        return "the node itself was open to this user: in a container, look at its security profile and capabilities; "
+               "else see the kernel log";
     case ImportCause::Busy:
         return "stop what streams, and ask again";
     case ImportCause::NoFrame:

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "inference/classfilter.h"
 
+#include "core/text.h"
 #include "inference/tensordecoder.h"
 
 #include <algorithm>
@@ -14,13 +15,6 @@ namespace {
 
 constexpr size_t named_in_error = 10;
 
-std::string_view trimmed(std::string_view text) noexcept
-{
-    const auto first = text.find_first_not_of(" \t");
-    return first == std::string_view::npos ? std::string_view()
-                                           : text.substr(first, text.find_last_not_of(" \t") - first + 1);
-}
-
 std::optional<uint32_t> index_of(std::string_view text) noexcept
 {
     uint32_t index = 0;
@@ -32,11 +26,11 @@ std::unexpected<Error> unknown(std::string_view entry, std::span<const std::stri
 {
     std::string there;
     for (const auto &label : labels.first(std::min(labels.size(), named_in_error)))
-        there += std::format("{}\"{}\"", there.empty() ? "" : ", ", label);
+        there += std::format("{}\"{}\"", there.empty() ? "" : ", ", shown(label));
     if (labels.size() > named_in_error)
         there += std::format(" and {} more", labels.size() - named_in_error);
     return fail(ErrorCode::ClassUnknown, "choose classes",
-                std::format("\"{}\" is no class of this model; {}{}", entry,
+                std::format("\"{}\" is no class of this model; {}{}", shown(entry),
                             there.empty() ? "its labels are not known" : "its labels are " + there,
                             classes == 0 ? "" : std::format("; indices go from 0 to {}", classes - 1)),
                 "give labels or indices of classes, with commas between, in the property classes");

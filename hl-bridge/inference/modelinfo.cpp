@@ -2,6 +2,7 @@
 #include "inference/modelinfo.h"
 
 #include "core/log.h"
+#include "core/text.h"
 #include "inference/boundedfile.h"
 
 #include <glib.h>
@@ -40,21 +41,12 @@ struct StrvFree {
     void operator()(char **list) const noexcept { g_strfreev(list); }
 };
 
-std::string_view trim(std::string_view text) noexcept
-{
-    constexpr std::string_view blank = " \t\r\n\f\v";
-    const size_t first = text.find_first_not_of(blank);
-    if (first == std::string_view::npos)
-        return {};
-    return text.substr(first, text.find_last_not_of(blank) - first + 1);
-}
-
 std::vector<std::string_view> split(std::string_view text, char separator)
 {
     std::vector<std::string_view> out;
     while (out.size() <= max_list) {
         const size_t at = text.find(separator);
-        out.push_back(trim(text.substr(0, at)));
+        out.push_back(trimmed(text.substr(0, at)));
         if (at == std::string_view::npos)
             break;
         text.remove_prefix(at + 1);
@@ -78,19 +70,9 @@ std::optional<T> number(std::string_view text) noexcept
     return value;
 }
 
-// What a user wrote, cut to a length that fits an error message, between two characters.
-std::string cut(std::string_view text, size_t limit = 80)
+std::string in_quotes(std::string_view text)
 {
-    if (text.size() <= limit)
-        return std::string(text);
-    while (limit > 0 && (static_cast<unsigned char>(text[limit]) & 0xc0) == 0x80)
-        --limit;
-    return std::format("{}...", text.substr(0, limit));
-}
-
-std::string shown(std::string_view text)
-{
-    return std::format("'{}'", cut(text));
+    return std::format("'{}'", shown(text));
 }
 
 // Reads one file; every error names file, section and key.
@@ -104,7 +86,7 @@ private:
     std::unexpected<Error> bad(std::string_view section, std::string_view key, std::string_view why,
                                std::string remedy) const
     {
-        std::string at = std::format("{}: section [{}]", path_, cut(section));
+        std::string at = std::format("{}: section [{}]", path_, shown(section));
         if (!key.empty())
             at += std::format(", key {}", key);
         return fail(ErrorCode::ModelInfoInvalid, "read model description", std::format("{}: {}", at, why),
@@ -117,7 +99,7 @@ private:
         const std::unique_ptr<char, GFree> text(g_key_file_get_string(file_, section, key, nullptr));
         if (!text)
             return std::nullopt;
-        return std::string(trim(text.get()));
+        return std::string(trimmed(text.get()));
     }
 
     // One of a few words; nullopt where the key is missing.
@@ -147,7 +129,7 @@ Result<std::optional<size_t>> Parser::word(const char *section, const char *key,
     std::string list;
     for (const std::string_view w : words)
         list += (list.empty() ? "" : ", ") + std::string(w);
-    return bad(section, key, std::format("{} is not known", shown(*text)), std::format("write one of: {}", list));
+    return bad(section, key, std::format("{} is not known", in_quotes(*text)), std::format("write one of: {}", list));
 }
 
 Status Parser::version(ModelInfo &info) const
@@ -162,12 +144,12 @@ Status Parser::version(ModelInfo &info) const
     const auto major = parts.size() == 2 ? number<unsigned>(parts[0]) : std::nullopt;
     const auto minor = parts.size() == 2 ? number<unsigned>(parts[1]) : std::nullopt;
     if (!major || !minor)
-        return bad(main_section, "version", std::format("{} is not of the form MAJOR.MINOR", shown(*text)), remedy);
+        return bad(main_section, "version", std::format("{} is not of the form MAJOR.MINOR", in_quotes(*text)), remedy);
     if (*major != 1)
-        return bad(main_section, "version", std::format("version {} is not understood, only 1.x is", cut(*text)),
+        return bad(main_section, "version", std::format("version {} is not understood, only 1.x is", shown(*text)),
                    remedy);
     if (*minor > 0)
-        log(LogLevel::Info, "modelinfo", std::format("{}: version {} is newer than 1.0", path_, cut(*text)));
+        log(LogLevel::Info, "modelinfo", std::format("{}: version {} is newer than 1.0", path_, shown(*text)));
     info.version = *text;
     info.group_id = value(main_section, "group-id").value_or("");
     return {};
@@ -186,7 +168,7 @@ Status Parser::dims(const char *section, TensorInfo &tensor) const
     for (const std::string_view part : parts) {
         const auto n = number<int64_t>(part);
         if (!n || *n == 0 || *n < -1 || *n > max_dim)
-            return bad(section, "dims", std::format("{} is not a dimension", shown(part)), remedy);
+            return bad(section, "dims", std::format("{} is not a dimension", in_quotes(part)), remedy);
         values.push_back(*n);
     }
     tensor.shape = TensorShape(std::span<const int64_t>(values));
@@ -205,9 +187,10 @@ Status Parser::ranges(const char *section, TensorInfo &tensor) const
         const auto low = parts.size() == 2 ? number<double>(parts[0]) : std::nullopt;
         const auto high = parts.size() == 2 ? number<double>(parts[1]) : std::nullopt;
         if (!low || !high)
-            return bad(section, "ranges", std::format("{} is not a pair of numbers", shown(pair)), remedy);
+            return bad(section, "ranges", std::format("{} is not a pair of numbers", in_quotes(pair)), remedy);
         if (!(*low < *high))
-            return bad(section, "ranges", std::format("in {} the first is not below the second", shown(pair)), remedy);
+            return bad(section, "ranges", std::format("in {} the first is not below the second", in_quotes(pair)),
+                       remedy);
         tensor.ranges.emplace_back(*low, *high);
     }
     return {};
@@ -230,13 +213,13 @@ Result<TensorInfo> Parser::tensor(const char *section) const
         return bad(section, "type", "the key is missing", "write for instance type=float32");
     const auto parsed = dtype_from_name(*type);
     if (!parsed)
-        return bad(section, "type", std::format("{} is not known", shown(*type)),
+        return bad(section, "type", std::format("{} is not known", in_quotes(*type)),
                    "write one of: float32, uint8, int8, int32, int64, float16");
     out.type = *parsed;
 
     out.id = value(section, "id").value_or("");
     if (out.id.starts_with("PLACEHOLDER"))
-        return bad(section, "id", std::format("{} was left to be filled in", shown(out.id)),
+        return bad(section, "id", std::format("{} was left to be filled in", in_quotes(out.id)),
                    "write the id decoders look for, for instance id=yolo-v8-out");
 
     out.bind = value(section, "bind").value_or("");
@@ -269,13 +252,13 @@ Result<std::optional<std::array<float, 3>>> Parser::triple(const char *key, bool
     const auto parts = split(*text, ',');
     std::array<float, 3> out{};
     if (parts.size() != 1 && parts.size() != 3)
-        return bad(own_section, key, std::format("{} is not one number or three", shown(*text)),
+        return bad(own_section, key, std::format("{} is not one number or three", in_quotes(*text)),
                    std::format("write for instance {}=123.7,116.3,103.5, one per channel in the model's order", key));
     for (size_t i = 0; i < 3; ++i) {
         const auto n = number<float>(parts[parts.size() == 1 ? 0 : i]);
         if (!n || (!may_be_zero && *n == 0.f))
             return bad(own_section, key,
-                       std::format("{} is not a usable number", shown(parts[parts.size() == 1 ? 0 : i])),
+                       std::format("{} is not a usable number", in_quotes(parts[parts.size() == 1 ? 0 : i])),
                        "write decimal numbers with a point");
         out[i] = *n;
     }
@@ -308,7 +291,7 @@ Status Parser::own(ModelInfo &info) const
     if (const auto pad = value(own_section, "pad-value")) {
         const auto n = number<unsigned>(*pad);
         if (!n || *n > 255)
-            return bad(own_section, "pad-value", std::format("{} is not in 0..255", shown(*pad)),
+            return bad(own_section, "pad-value", std::format("{} is not in 0..255", in_quotes(*pad)),
                        "write for instance pad-value=114");
         info.preprocess.pad_value = static_cast<uint8_t>(*n);
     }
@@ -443,7 +426,7 @@ Result<ModelInfo> ModelInfo::parse(const std::string &text, const std::string &p
     if (!g_key_file_load_from_data(file.get(), text.c_str(), text.size(), G_KEY_FILE_NONE, &raw)) {
         const std::unique_ptr<GError, GErrorFree> error(raw);
         return fail(ErrorCode::ModelInfoInvalid, "read model description",
-                    std::format("{} is not an ini file: {}", path, cut(error->message, 200)),
+                    std::format("{} is not an ini file: {}", path, shown(error->message, 200)),
                     "give a .modelinfo file: an ini text with a section per tensor");
     }
     return Parser(path, file.get()).parse();

@@ -54,8 +54,7 @@ struct Job {
 
 // Brings each frame to where the engine reads it, inserting the counted transfer, and keeps at most `in_flight` jobs
 // under way. Sits between one stream and one engine. Cancelling detaches the listener, never the memory: owners are
-// released when the hardware is done or the device is lost (DESIGN.md 4.5). Thread safe. No malloc after create() and
-// configure().
+// released when the hardware is done or the device is lost. Thread safe. No malloc after create() and configure().
 class Scheduler {
 public:
     struct Options {

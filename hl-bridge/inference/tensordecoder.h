@@ -44,7 +44,7 @@ struct Decoded {
     std::span<const ObjectMask> masks;   // one per object, or none at all
     std::span<const ClassScore> classes; // of the frame, best first
     uint64_t nonfinite = 0;              // candidates dropped because a value read of them was NaN or infinite
-    uint64_t cut = 0;                    // candidates that DecodeOptions::max_candidates left out
+    uint64_t cut = 0;                    // candidates that max_candidates, or a decoder's own limit, left out
 };
 
 // Turns the output tensors of a kind of network into objects or classes. Not thread safe.

@@ -11,6 +11,7 @@ namespace {
 
 constexpr int64_t max_side = 4096;      // of a prototype
 constexpr int64_t max_prototypes = 256; // 32 in every network known
+constexpr size_t max_cells = size_t{16} << 20;
 
 // One axis of a mask: fills `places` with the prototype pixel that each cell's centre falls on.
 void divide(int32_t from, int32_t extent, double scale, double pad, double per_pixel, uint32_t limit,
@@ -51,6 +52,8 @@ Result<YoloV8SegDecoder> YoloV8SegDecoder::configure(const TensorKey &detections
     decoder.sums_.resize(decoder.width_);
     decoder.objects_.reserve(most);
     decoder.masks_.reserve(most);
+    // Whatever a frame holds, nothing allocates in run(), where it would end the process.
+    decoder.cells_.reserve(std::min(max_cells, most * decoder.width_ * decoder.height_));
     return decoder;
 }
 
@@ -69,9 +72,9 @@ bool YoloV8SegDecoder::add_row(std::span<const float> prototypes, uint32_t row, 
     return std::ranges::all_of(sums, [](float sum) { return std::isfinite(sum); });
 }
 
-// Appends the mask of `object`, whose coefficients are at hand; false, and nothing appended, where it is not finite.
-bool YoloV8SegDecoder::add_mask(const Detection &object, std::span<const float> prototypes,
-                                const DecodeFrame &frame) noexcept
+// Appends the mask of `object`, whose coefficients are at hand, or nothing.
+YoloV8SegDecoder::Mask YoloV8SegDecoder::add_mask(const Detection &object, std::span<const float> prototypes,
+                                                  const DecodeFrame &frame) noexcept
 {
     const PixelBox box = pixel_box(object, frame);
     const FrameTransform &t = frame.transform;
@@ -80,14 +83,16 @@ bool YoloV8SegDecoder::add_mask(const Detection &object, std::span<const float> 
     divide(box.y, box.height, t.scale_y, t.pad_y,
            static_cast<double>(height_) / (frame.model_height ? frame.model_height : frame.height), height_, rows_);
     const size_t start = cells_.size();
+    if (columns_.size() * rows_.size() > max_cells - start)
+        return Mask::NoRoom;
     cells_.resize(start + columns_.size() * rows_.size());
     for (size_t i = 0; i < rows_.size(); ++i)
         if (!add_row(prototypes, rows_[i], cells_.data() + start + i * columns_.size())) {
             cells_.resize(start);
-            return false;
+            return Mask::NotFinite;
         }
     masks_.push_back({static_cast<uint32_t>(columns_.size()), static_cast<uint32_t>(rows_.size()), {}});
-    return true;
+    return Mask::Added;
 }
 
 Decoded YoloV8SegDecoder::run(std::span<const std::span<const std::byte>> tensors, const DecodeFrame &frame,
@@ -101,10 +106,17 @@ Decoded YoloV8SegDecoder::run(std::span<const std::span<const std::byte>> tensor
     for (size_t i = 0; i < out.objects.size(); ++i) {
         for (uint32_t m = 0; m < coefficients_.size(); ++m)
             coefficients_[m] = boxes_.extra(detections, m, boxes_.indices()[i]);
-        if (add_mask(out.objects[i], prototypes, frame))
+        switch (add_mask(out.objects[i], prototypes, frame)) {
+        case Mask::Added:
             objects_.push_back(out.objects[i]);
-        else
+            break;
+        case Mask::NotFinite:
             ++out.nonfinite;
+            break;
+        case Mask::NoRoom:
+            ++out.cut;
+            break;
+        }
     }
     // Only now does the store stay where it is.
     size_t start = 0;

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 //
 // hl-doctor: tells of each V4L2 and DRM importer of this machine which memory it takes. docs/hl-doctor.md.
+#include "core/error.h"
 #include "device/device.h"
 #include "tools/doctorreport.h"
 #include "tools/savedtree.h"
 
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <exception>
@@ -34,7 +36,8 @@ nothing, sets no format and no mode, unless it is to test itself.
   --root=DIR     judge the routes of a tree saved in DIR instead of this machine; nothing is offered to any driver
   --help         this text
 
-Exit status: 0 every node was judged; 1 some could not be (busy, no permission, nothing to try with); 2 wrong usage;
+Exit status: 0 every node was judged; 1 some could not be (busy, no permission, nothing to try with), or
+the report could not be written; 2 wrong usage;
 3 a NODE is missing or is no importer; 4 the self-test contradicts an answer.
 )";
 
@@ -143,6 +146,16 @@ DoctorReport examine(const Arguments &arguments)
     return report;
 }
 
+// False, with a message on stderr, where not all of it could be written.
+bool print(std::string_view text)
+{
+    errno = 0;
+    if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0)
+        return true;
+    (void)std::fprintf(stderr, "hl-doctor: cannot write to standard output: %s\n", hl::errno_text(errno).c_str());
+    return false;
+}
+
 int save(const std::string &directory)
 {
     const auto saved = hl::save_tree({}, directory);
@@ -159,16 +172,12 @@ try {
     const auto arguments = parse(count, values);
     if (!arguments)
         return DoctorReport::Usage;
-    if (arguments->help) {
-        (void)std::fputs(usage, stdout);
-        return 0;
-    }
+    if (arguments->help)
+        return print(usage) ? 0 : DoctorReport::NotJudged;
     if (!arguments->save.empty())
         return save(arguments->save);
     const DoctorReport report = examine(*arguments);
-    const std::string text = arguments->json ? report.json() : report.text();
-    (void)std::fwrite(text.data(), 1, text.size(), stdout);
-    return std::fflush(stdout) == 0 ? report.exit_status() : DoctorReport::NotJudged;
+    return print(arguments->json ? report.json() : report.text()) ? report.exit_status() : DoctorReport::NotJudged;
 } catch (const std::exception &error) { // out of memory
     (void)std::fprintf(stderr, "hl-doctor: %s\n", error.what());
     return DoctorReport::NotJudged;

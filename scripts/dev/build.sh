@@ -28,9 +28,10 @@ meson_options() {
   esac
 }
 
-# configure and compile. Output goes to stderr; nothing is said when there is nothing to do and QUIET is given.
+# build [quiet [TARGET...]]: configures and compiles, everything or the targets. Output goes to stderr; `quiet` says nothing unless it fails.
 build() {
   local quiet=${1:-}
+  [ $# -eq 0 ] || shift
   make_cache
   export CCACHE_DIR=${CCACHE_DIR:-$HL_CACHE/ccache} CCACHE_BASEDIR=$HL_TOP CCACHE_MAXSIZE=${CCACHE_MAXSIZE:-3G} CCACHE_NOHASHDIR=1
   local stamp log
@@ -55,10 +56,10 @@ build() {
   fi
   if [ -n "$quiet" ]; then
     log=$(mktemp)
-    ninja -C "$HL_BUILD" >"$log" 2>&1 || { cat "$log" >&2; rm -f "$log"; die "the build failed" "the compiler's messages are above"; }
+    ninja -C "$HL_BUILD" "$@" >"$log" 2>&1 || { cat "$log" >&2; rm -f "$log"; die "the build failed" "the compiler's messages are above"; }
     rm -f "$log"
   else
-    ninja -C "$HL_BUILD" >&2 || die "the build failed" "the compiler's messages are above"
+    ninja -C "$HL_BUILD" "$@" >&2 || die "the build failed" "the compiler's messages are above"
   fi
 }
 

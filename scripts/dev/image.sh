@@ -10,7 +10,9 @@ HL_RUNTIME_MB=1400                    # what it weighs with its downloads, for t
 HL_RUNTIME_NEEDS_MB=4000              # while it is made: unpacked, with the downloaded packages, and as a tar file
 
 # What belongs to the machine that made the system, or to nobody: apt's lists, caches and sources (they name the archive that was used here), logs, ids, the resolver of this network.
-HL_RUNTIME_CLEAN='rm -rf "$1"/etc/apt "$1"/var/lib/apt "$1"/var/cache/apt "$1"/var/cache/debconf/*-old "$1"/var/cache/ldconfig/aux-cache "$1"/var/lib/dpkg/*-old "$1"/var/log/* "$1"/run/* "$1"/tmp/*
+# mmdebstrap itself removes apt.conf.d/00mmdebstrap behind this, and fails where it is gone.
+HL_RUNTIME_CLEAN='find "$1"/etc/apt -mindepth 1 -depth ! -name apt.conf.d ! -name 00mmdebstrap -delete
+  rm -rf "$1"/var/lib/apt "$1"/var/cache/apt "$1"/var/cache/debconf/*-old "$1"/var/cache/ldconfig/aux-cache "$1"/var/lib/dpkg/*-old "$1"/var/log/* "$1"/run/* "$1"/tmp/*
   rm -f "$1"/etc/hostname "$1"/etc/resolv.conf "$1"/etc/machine-id "$1"/var/lib/dbus/machine-id "$1"/usr/share/info/dir
   : >"$1"/etc/machine-id'
 
@@ -19,6 +21,7 @@ dev_image() {
   local fresh=
   if [ "${1:-}" = --fresh ]; then fresh=1; shift; fi
   [ $# -eq 0 ] || die "image does not know '$1'" "./dev image [--fresh]"
+  [ "$HL_SUITE" = trixie ] || die "the image is made of Debian 13" "./dev image, without --suite"
   ! inside || die "an image is made from outside of the Debian 13 root" "leave this shell, then ./dev image"
   make_cache
   export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(image_date)}
@@ -28,8 +31,10 @@ dev_image() {
   "$HL_TOP/dev" image --pack "$HL_RUNTIME"
 }
 
-# image_for_tests SUITE...: `./dev test image` makes what it tests, while it still stands outside of the root.
+# image_for_tests ARG...: `./dev test image` makes what it tests, while it still stands outside of the root. Other roots and sanitizers have no suite of that name, which the runner says.
 image_for_tests() {
+  [ "$HL_SUITE" = trixie ] || return 0
+  case " $* " in *' --asan '* | *' --tsan '*) return 0 ;; esac
   case " $* " in *' image '*) inside || dev_image ;; esac
 }
 

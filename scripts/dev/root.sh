@@ -188,7 +188,7 @@ dev_clean() {
   make_cache
   local dir keep
   HL_SUITE=trixie
-  keep=" root-$(root_key base) root-$(root_key base train) root-$(HL_SUITE=sid root_key base) $(vm_kit_name "root-$(root_key base)") "
+  keep=" root-$(root_key base) root-$(root_key base train) root-$(HL_SUITE=sid root_key base) root-$(HL_SUITE=sid root_key base train) $(vm_kit_name "root-$(root_key base)") "
   for dir in "$HL_CACHE"/root-* "$HL_CACHE"/vm-*; do
     [ -d "$dir" ] || continue
     case $keep in *" ${dir##*/} "*) [ -n "$all" ] || continue ;; esac
@@ -200,6 +200,11 @@ dev_clean() {
     say "removing $dir"
     rm -f -- "$dir"
   done
+  lock_maker
+  for dir in "$HL_CACHE"/runtime.work "$HL_CACHE"/runtime-*.tar.new; do     # of an interrupted run
+    [ ! -e "$dir" ] || as_root rm -rf --one-file-system -- "$dir"
+  done
+  unlock_maker
   rm -f "$HL_CACHE"/root-*.log "$HL_CACHE"/vm-*.log "$HL_CACHE"/runtime-*.log
   for dir in "$HL_TOP"/build "$HL_TOP"/build-{asan,tsan,release,vm} "$HL_TOP"/build-sid{,-asan,-tsan,-release}; do
     [ -f "$dir/.dev-stamp" ] || continue

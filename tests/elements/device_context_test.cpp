@@ -1,9 +1,21 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+#include "backends/sim/simcontrol.h"
 #include "elementtesting.h"
+#include "gsthlerror.h"
+
+#include <unistd.h>
+
+#include <format>
 
 using namespace hltest;
 
 namespace {
+
+// This process's own: a name is taken machine-wide, and the test runs on two chips side by side.
+std::string named_sim()
+{
+    return std::format("sim:context-test-{}", getpid());
+}
 
 std::string device_name(GstElement *element)
 {
@@ -28,6 +40,24 @@ TEST(DeviceContextTest, OnePipelineOpensOnceAndWarnsOnce)
     g_error_free(error);
 }
 
+// Elements meet a loss again and again, and those of two devices by turns.
+TEST(DeviceContextTest, ALossIsToldOnceOfEachDevice)
+{
+    const hl::Error error{.code = hl::ErrorCode::CopyFailed, .operation = "copy"};
+    const auto first = hl::Device::open(named_sim()), second = hl::Device::open(named_sim() + "-b");
+    ASSERT_TRUE(first && second);
+    Pipeline pipeline("identity name=i ! fakesink");
+    const auto element = pipeline.element("i");
+    Messages messages;
+    for (const auto &device : {*first, *second})
+        hl::sim::lose(*device);
+    for (int round = 0; round < 2; ++round)
+        for (const auto &device : {*first, *second})
+            gst_hl_post_device_error(element.get(), *device, error);
+    drain(pipeline.bus(), messages);
+    EXPECT_EQ(messages.error_codes(), (std::vector<std::string>{"HL-DEV-004", "HL-DEV-004"}));
+}
+
 TEST(DeviceContextTest, DeviceIsClosedAtNull)
 {
     Pipeline pipeline("videotestsrc ! hlupload name=u device=sim ! fakesink");
@@ -41,23 +71,23 @@ TEST(DeviceContextTest, DeviceIsClosedAtNull)
 
 TEST(DeviceContextTest, ApplicationsDeviceIsTaken)
 {
-    const auto device = hl::Device::open("sim:context-test");
+    const auto device = hl::Device::open(named_sim());
     ASSERT_TRUE(device.has_value());
     Messages messages;
     Pipeline pipeline("videotestsrc num-buffers=2 ! hlupload name=u device=auto ! hldownload name=d device=auto ! "
                       "fakesink");
     gst_element_set_context(pipeline.get(), context_with(*device).get());
     EXPECT_TRUE(pipeline.run(messages));
-    EXPECT_EQ(device_name(pipeline.element("u").get()), "sim:context-test");
-    EXPECT_EQ(device_name(pipeline.element("d").get()), "sim:context-test");
+    EXPECT_EQ(device_name(pipeline.element("u").get()), named_sim());
+    EXPECT_EQ(device_name(pipeline.element("d").get()), named_sim());
     EXPECT_TRUE(messages.of(GST_MESSAGE_HAVE_CONTEXT).empty());
 }
 
 TEST(DeviceContextTest, ApplicationMayAnswerNeedContext)
 {
-    const auto device = hl::Device::open("sim:context-test");
+    const auto device = hl::Device::open(named_sim());
     ASSERT_TRUE(device.has_value());
-    Pipeline pipeline("videotestsrc num-buffers=2 ! hlupload name=u device=sim:context-test ! fakesink");
+    Pipeline pipeline(std::format("videotestsrc num-buffers=2 ! hlupload name=u device={} ! fakesink", named_sim()));
     auto context = context_with(*device);
     gst_bus_set_sync_handler(
         pipeline.bus(),
@@ -69,14 +99,14 @@ TEST(DeviceContextTest, ApplicationMayAnswerNeedContext)
         context.get(), nullptr);
     Messages messages;
     EXPECT_TRUE(pipeline.run(messages));
-    EXPECT_EQ(device_name(pipeline.element("u").get()), "sim:context-test");
+    EXPECT_EQ(device_name(pipeline.element("u").get()), named_sim());
     EXPECT_TRUE(messages.of(GST_MESSAGE_HAVE_CONTEXT).empty());
     gst_bus_set_sync_handler(pipeline.bus(), nullptr, nullptr, nullptr);
 }
 
 TEST(DeviceContextTest, AnotherDevicesContextIsNotTaken)
 {
-    const auto device = hl::Device::open("sim:context-test");
+    const auto device = hl::Device::open(named_sim());
     ASSERT_TRUE(device.has_value());
     Messages messages;
     Pipeline pipeline("videotestsrc num-buffers=2 ! hlupload name=u device=sim ! fakesink");

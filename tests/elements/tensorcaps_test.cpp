@@ -72,13 +72,35 @@ TEST_F(TensorCaps, StandBesideThoseOfAnotherModelUpstream)
     EXPECT_NE(shown.find("other-out=(/uniquelist)"), std::string::npos) << shown;
 }
 
+// Of two models that share a group the nearest is decoded, so its tensors are told.
+TEST_F(TensorCaps, TakeThePlaceOfTheSameGroupUpstream)
+{
+    const std::string upstream =
+        video("tensors=(structure)[tensorgroups, yolo-v8-out=(/uniquelist){(GstCaps)[tensor/strided, "
+              "tensor-id=(string)yolo-v8-out, dims=<1,85,2100>, dims-order=(string)row-major, type=(string)float32]}, "
+              "other-out=(/uniquelist){(GstCaps)[tensor/strided, tensor-id=(string)other-out, dims=<1,4>, "
+              "dims-order=(string)row-major, type=(string)float32]}]");
+    auto h = infer_harness("model=builtin:demo");
+    EXPECT_TRUE(gst_pad_peer_query_accept_caps(h->srcpad, caps(upstream).get()));
+    gst_harness_set_src_caps(h.get(), caps(upstream).release());
+    const auto got = received(h);
+    ASSERT_TRUE(got);
+    const std::string shown = text(got);
+    EXPECT_TRUE(gst_caps_can_intersect(got.get(), caps(video(demo_tensors)).get())) << shown;
+    EXPECT_NE(shown.find("other-out=(/uniquelist)"), std::string::npos) << shown;
+    EXPECT_EQ(shown.find("85"), std::string::npos) << shown;
+    const auto answer = GstPtr<GstCaps>::adopt(gst_pad_peer_query_caps(h->sinkpad, nullptr));
+    EXPECT_FALSE(gst_caps_is_empty(answer.get()));
+}
+
 TEST_F(TensorCaps, AreNotAskedOfUpstream)
 {
     const auto h = infer_harness("model=builtin:demo");
     gst_harness_set_sink_caps(h.get(), caps(std::string("video/x-raw, format=NV12, ") + demo_tensors).release());
     for (const auto &filter : {GstPtr<GstCaps>(), caps("video/x-raw, format={NV12, RGB}")}) {
         const auto offered = offered_upstream(h, filter);
-        ASSERT_EQ(gst_caps_get_size(offered.get()), 1u) << text(offered);
+        // Behind what is taken, to who asks for nothing in particular: what is refused with words.
+        ASSERT_EQ(gst_caps_get_size(offered.get()), filter ? 1u : 2u) << text(offered);
         EXPECT_FALSE(gst_structure_has_field(gst_caps_get_structure(offered.get(), 0), "tensors")) << text(offered);
         EXPECT_STREQ(gst_structure_get_string(gst_caps_get_structure(offered.get(), 0), "format"), "NV12");
     }
@@ -97,7 +119,8 @@ TEST_F(TensorCaps, OfAnotherShapeThanDownstreamDecodesAreRefused)
              "tensor-id=(string)yolo-v8-out, dims=<1,85,2100>, dims-order=(string)col-major, "
              "type=(string)float32]}]")
             .release());
-    EXPECT_TRUE(gst_caps_is_empty(offered_upstream(h).get())) << text(offered_upstream(h));
+    const auto offered = offered_upstream(h, caps(video()));
+    EXPECT_TRUE(gst_caps_is_empty(offered.get())) << text(offered);
 }
 
 // What a decoder behind hlinfer asks before data flows.

@@ -49,8 +49,9 @@ std::vector<GstTensor *> class_tensors(const char *id = "classification-generic-
     return {tensor(values, {1, values.size()}, id)};
 }
 
-// An object in the middle of 640x480, whose left half belongs to it; one more in the corner, all of it.
-std::vector<GstTensor *> seg_tensors(float coefficient = 1.f)
+// An object in the middle of 640x480, whose left half belongs to it; one more in the corner, all of it. Prototypes of
+// 8x6 times `scale`.
+std::vector<GstTensor *> seg_tensors(float coefficient = 1.f, gsize scale = 1)
 {
     const std::vector<std::vector<float>> content{{320, 240, 320, 240, 0.9f, 0.f, coefficient},
                                                   {40, 30, 80, 60, 0.f, 0.8f, 1.f}};
@@ -58,11 +59,12 @@ std::vector<GstTensor *> seg_tensors(float coefficient = 1.f)
     for (gsize i = 0; i < content.size(); ++i)
         for (gsize c = 0; c < 7; ++c)
             values[c * 64 + i] = content[i][c];
-    std::vector<float> prototype(48);
+    const gsize columns = 8 * scale, rows = 6 * scale;
+    std::vector<float> prototype(columns * rows);
     for (gsize i = 0; i < prototype.size(); ++i)
-        prototype[i] = i % 8 < 4 ? 1.f : -1.f;
+        prototype[i] = i % columns < columns / 2 ? 1.f : -1.f;
     return {tensor(values, {1, 7, 64}, "yolo-v8-segmentation-out-detections"),
-            tensor(prototype, {1, 1, 6, 8}, "yolo-v8-segmentation-out-protos")};
+            tensor(prototype, {1, 1, rows, columns}, "yolo-v8-segmentation-out-protos")};
 }
 
 std::vector<GstTensor *> v8_tensors(const char *id = "yolo-v8-out")
@@ -143,7 +145,7 @@ protected:
     {
         GstBuffer *in = frame();
         attach_tensors(in, std::move(tensors));
-        EXPECT_EQ(gst_harness_push(harness_, in), GST_FLOW_ERROR);
+        EXPECT_EQ(gst_harness_push(harness_, in), GST_FLOW_FLUSHING);
         return only_message(GST_MESSAGE_ERROR);
     }
     guint64 stat(const char *field)
@@ -282,6 +284,9 @@ TEST_F(Decoders, IdsOfTheUsersOwn)
     play("decoder=ssd tensor-id=a,b,c,d");
     EXPECT_EQ(detections(decode(ssd_tensors({"a", "b", "c", "d"})).get()).size(), 1u);
     TearDown();
+    play("decoder=ssd tensor-id=\" a, b,c ,d\""); // blanks as in classes
+    EXPECT_EQ(detections(decode(ssd_tensors({"a", "b", "c", "d"})).get()).size(), 1u);
+    TearDown();
     play("decoder=ssd tensor-id=a,b");
     EXPECT_THAT(refused(ssd_tensors()),
                 AllOf(HasSubstr("HL-MOD-007"), HasSubstr("expected 4 tensor ids"), HasSubstr("got 2")));
@@ -341,7 +346,7 @@ TEST_F(Decoders, AnUnknownClassIsOneError)
     play("classes=0,bicycle");
     GstBuffer *again = frame();
     attach_tensors(again, v8_tensors());
-    EXPECT_EQ(gst_harness_push(harness_, again), GST_FLOW_ERROR);
+    EXPECT_EQ(gst_harness_push(harness_, again), GST_FLOW_FLUSHING);
     EXPECT_THAT(refused(v8_tensors()),
                 AllOf(HasSubstr("HL-MOD-008"), HasSubstr("\"bicycle\" is no class"), HasSubstr("from 0 to 1")));
 }
@@ -410,6 +415,59 @@ TEST_F(Decoders, MasksOutliveTheNextFrame)
     decode(seg_tensors(-1.f));
     EXPECT_EQ(mask_of(first.get(), 0).cells[0], 1);
     EXPECT_EQ(mask_of(copy.get(), 0).cells, mask_of(first.get(), 0).cells);
+}
+
+// How many of a frame's masks lie in memory that was marked by this before. All are then.
+int marked_masks(GstBuffer *frame)
+{
+    static const GQuark quark = g_quark_from_static_string("seen-before");
+    auto *relations = gst_buffer_get_analytics_relation_meta(frame);
+    gpointer state = nullptr;
+    GstAnalyticsMtd mtd;
+    int marked = 0;
+    while (
+        gst_analytics_relation_meta_iterate(relations, &state, gst_analytics_segmentation_mtd_get_mtd_type(), &mtd)) {
+        const auto picture =
+            GstPtr<GstBuffer>::adopt(gst_analytics_segmentation_mtd_get_mask(&mtd, nullptr, nullptr, nullptr, nullptr));
+        auto *memory = GST_MINI_OBJECT_CAST(gst_buffer_peek_memory(picture.get(), 0));
+        marked += gst_mini_object_get_qdata(memory, quark) != nullptr;
+        gst_mini_object_set_qdata(memory, quark, GINT_TO_POINTER(1), nullptr);
+    }
+    return marked;
+}
+
+// The mark tells a memory that is used again from a new one at the same address.
+TEST_F(Decoders, MasksAreUsedAgainOnceTheyAreLetGo)
+{
+    play();
+    auto first = decode(seg_tensors());
+    EXPECT_EQ(marked_masks(first.get()), 0);
+    auto second = decode(seg_tensors());
+    EXPECT_EQ(marked_masks(second.get()), 0) << "the first frame has its own still";
+    first.reset();
+    second.reset();
+    for (int i = 0; i < 5; ++i) {
+        const auto frame = decode(seg_tensors());
+        EXPECT_EQ(marked_masks(frame.get()), 2) << "memory is taken for frame " << i;
+        EXPECT_EQ(mask_of(frame.get(), 0).cells, (std::vector<guint8>{1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0}));
+    }
+}
+
+TEST_F(Decoders, MasksMayGrowAndShrink)
+{
+    play();
+    const auto small = decode(seg_tensors());
+    {
+        const auto large = mask_of(decode(seg_tensors(1.f, 16)).get(), 0);
+        EXPECT_EQ(std::tie(large.columns, large.rows), std::make_tuple(64u, 48u));
+        EXPECT_EQ(large.cells.size(), 64u * 48u);
+        EXPECT_EQ(std::ranges::count(large.cells, 1), 32 * 48);
+    }
+    for (const auto &frame : {small, decode(seg_tensors())}) {
+        const auto mask = mask_of(frame.get(), 0);
+        EXPECT_EQ(std::tie(mask.columns, mask.rows), std::make_tuple(4u, 3u));
+        EXPECT_EQ(mask.cells, (std::vector<guint8>{1, 1, 0, 0, 1, 1, 0, 0, 1, 1, 0, 0}));
+    }
 }
 
 int main(int argc, char **argv)

@@ -16,6 +16,7 @@
 #include <vector>
 
 using testing::AllOf;
+using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -204,7 +205,7 @@ TEST_F(TensorDec, RefusesAShapeWithOneErrorThatSaysWhatWasExpected)
     for (int i = 0; i < 2; ++i) {
         GstBuffer *in = frame();
         attach_tensors(in, {tensor(std::vector<float>(300 * 6), {1, 300, 6})});
-        EXPECT_EQ(gst_harness_push(harness_, in), GST_FLOW_ERROR);
+        EXPECT_EQ(gst_harness_push(harness_, in), GST_FLOW_FLUSHING);
     }
     EXPECT_THAT(only_message(GST_MESSAGE_ERROR),
                 AllOf(HasSubstr("HL-MOD-007"), HasSubstr("1x(4+C)xN float32"), HasSubstr("1x300x6 float32")));
@@ -216,7 +217,7 @@ TEST_F(TensorDec, RefusesOtherTypesAndRanks)
         play();
         GstBuffer *in = frame();
         attach_tensors(in, {t});
-        EXPECT_EQ(gst_harness_push(harness_, in), GST_FLOW_ERROR);
+        EXPECT_EQ(gst_harness_push(harness_, in), GST_FLOW_FLUSHING);
         const auto text = only_message(GST_MESSAGE_ERROR);
         TearDown();
         harness_ = nullptr;
@@ -236,7 +237,7 @@ TEST_F(TensorDec, RefusesATensorWithTooLittleData)
     play();
     GstBuffer *in = frame();
     attach_tensors(in, {tensor(std::vector<float>(6 * 63), {1, 6, 64})});
-    EXPECT_EQ(gst_harness_push(harness_, in), GST_FLOW_ERROR);
+    EXPECT_EQ(gst_harness_push(harness_, in), GST_FLOW_FLUSHING);
     EXPECT_THAT(only_message(GST_MESSAGE_ERROR), AllOf(HasSubstr("1536 aligned bytes"), HasSubstr("got 1512")));
 }
 
@@ -246,7 +247,7 @@ TEST_F(TensorDec, AMissingIdListsThoseThatAreThere)
     GstBuffer *in = frame();
     const std::vector<float> values(6 * 64);
     attach_tensors(in, {tensor(values, {1, 6, 64}, "boxes"), tensor(values, {1, 6, 64}, "scores")});
-    EXPECT_EQ(gst_harness_push(harness_, in), GST_FLOW_ERROR);
+    EXPECT_EQ(gst_harness_push(harness_, in), GST_FLOW_FLUSHING);
     EXPECT_THAT(
         only_message(GST_MESSAGE_ERROR),
         AllOf(HasSubstr("yolo-v8-out (yolov8)"), HasSubstr("got the ids: boxes, scores"), HasSubstr("tensor-id")));
@@ -297,7 +298,7 @@ TEST_F(TensorDec, StartsAgainAfterAnError)
     play();
     GstBuffer *bad = frame();
     attach_tensors(bad, {tensor(std::vector<float>(8), {1, 8, 1})});
-    EXPECT_EQ(gst_harness_push(harness_, bad), GST_FLOW_ERROR);
+    EXPECT_EQ(gst_harness_push(harness_, bad), GST_FLOW_FLUSHING);
     only_message(GST_MESSAGE_ERROR);
     gst_element_set_state(dec_.get(), GST_STATE_READY);
     gst_element_set_state(dec_.get(), GST_STATE_PLAYING);
@@ -311,6 +312,94 @@ TEST_F(TensorDec, StartsAgainAfterAnError)
     attach(good, two_objects);
     EXPECT_EQ(detections(run(good).get()).size(), 2u);
     expect_quiet();
+}
+
+// After a flush the stream begins anew, and so does the telling.
+TEST_F(TensorDec, AFlushEndsAFailureAndTheNextIsToldAgain)
+{
+    play();
+    for (int round = 0; round < 2; ++round) {
+        GstBuffer *bad = frame();
+        attach_tensors(bad, {tensor(std::vector<float>(8), {1, 8, 1})});
+        EXPECT_EQ(gst_harness_push(harness_, bad), GST_FLOW_FLUSHING);
+        GstBuffer *good = frame();
+        attach(good, two_objects);
+        EXPECT_EQ(gst_harness_push(harness_, good), GST_FLOW_FLUSHING) << "a frame behind the error goes nowhere";
+        EXPECT_FALSE(gst_harness_push_event(harness_, gst_event_new_eos())) << "nor does the end";
+        only_message(GST_MESSAGE_ERROR);
+        gst_harness_push_event(harness_, gst_event_new_flush_start());
+        gst_harness_push_event(harness_, gst_event_new_flush_stop(TRUE));
+        GstSegment segment;
+        gst_segment_init(&segment, GST_FORMAT_TIME);
+        gst_harness_push_event(harness_, gst_event_new_segment(&segment));
+        GstBuffer *again = frame();
+        attach(again, two_objects);
+        EXPECT_EQ(detections(run(again).get()).size(), 2u);
+    }
+}
+
+// All errors of a line: the source's own would be the second.
+std::vector<std::string> errors_of(const std::string &line)
+{
+    const auto pipeline = GstPtr<GstElement>::sink(gst_parse_launch(line.c_str(), nullptr));
+    const auto bus = GstPtr<GstBus>::adopt(gst_element_get_bus(pipeline.get()));
+    gst_element_set_state(pipeline.get(), GST_STATE_PLAYING);
+    const auto any = static_cast<GstMessageType>(GST_MESSAGE_ERROR | GST_MESSAGE_EOS);
+    std::vector<std::string> out;
+    auto message = GstPtr<GstMessage>::adopt(gst_bus_timed_pop_filtered(bus.get(), 30 * GST_SECOND, any));
+    EXPECT_TRUE(message) << "the pipeline hangs";
+    gst_element_set_state(pipeline.get(), GST_STATE_NULL);
+    for (; message; message = GstPtr<GstMessage>::adopt(gst_bus_pop_filtered(bus.get(), GST_MESSAGE_ERROR))) {
+        if (GST_MESSAGE_TYPE(message.get()) != GST_MESSAGE_ERROR)
+            continue;
+        GError *error = nullptr;
+        gst_message_parse_error(message.get(), &error, nullptr);
+        out.emplace_back(error->message);
+        g_error_free(error);
+    }
+    return out;
+}
+
+TEST_F(TensorDec, AFailureIsTheLinesOneError)
+{
+    const std::string frames = "videotestsrc num-buffers=20 ! video/x-raw,format=NV12,width=64,height=48 ! ";
+    EXPECT_THAT(errors_of(frames + "hlinfer device=sim model=builtin:demo ! hltensordec tensor-id=other ! fakesink"),
+                ElementsAre(HasSubstr("HL-MOD-007")));
+    EXPECT_THAT(
+        errors_of("fakesrc num-buffers=3 sizetype=fixed ! capsfilter caps=video/x-raw,format=NV12 ! hltensordec "
+                  "! fakesink"),
+        ElementsAre(AllOf(HasSubstr("HL-FMT-001"), HasSubstr("set width and height"))));
+}
+
+// The meta is made with room for all that was found: growing, it would copy its relations every few objects.
+TEST_F(TensorDec, ManyObjectsNeedOneMeta)
+{
+    struct Log {
+        std::vector<std::string> lines;
+        static void add(GstDebugCategory *category, GstDebugLevel, const gchar *, const gchar *, gint, GObject *,
+                        GstDebugMessage *message, gpointer data)
+        {
+            if (g_str_equal(gst_debug_category_get_name(category), "anrelmeta"))
+                static_cast<Log *>(data)->lines.emplace_back(gst_debug_message_get(message));
+        }
+    } log;
+    play("iou-threshold=1 max-detections=500");
+    std::vector<Box> many;
+    for (int i = 0; i < 300; ++i)
+        many.push_back({20.f + static_cast<float>(i), 100, 10, 10, {0.9f, 0.f}});
+    GstBuffer *in = frame();
+    attach(in, many, 2, 512);
+    gst_analytics_relation_meta_api_get_type(); // makes the category
+    gst_debug_set_threshold_for_name("anrelmeta", GST_LEVEL_DEBUG);
+    gst_debug_remove_log_function(gst_debug_log_default);
+    gst_debug_add_log_function(Log::add, &log, nullptr);
+    const auto out = run(in);
+    gst_debug_remove_log_function(Log::add);
+    gst_debug_add_log_function(gst_debug_log_default, nullptr, nullptr);
+    gst_debug_unset_threshold_for_name("anrelmeta");
+    EXPECT_EQ(detections(out.get()).size(), 300u);
+    // gstanalyticsmeta.c gst_analytics_relation_meta_init() says how many entries there is room for.
+    EXPECT_THAT(log.lines, Contains(HasSubstr("order=301)")));
 }
 
 // objectdetectionoverlay draws what hltensordec found: the pixels under the box's edge change.

@@ -164,6 +164,9 @@ TEST_F(UploadTest, RequireRefusesACopyAndTellsWhy)
         h.src_caps(caps);
         const auto pool = h.offered(caps);
         EXPECT_EQ(h.push(foreign_frame(caps, picture(caps, 1))), GST_FLOW_FLUSHING);
+        // As decoders do, which send what they still have in hand.
+        EXPECT_EQ(h.push(foreign_frame(caps, picture(caps, 1))), GST_FLOW_FLUSHING);
+        EXPECT_EQ(h.push(frame_of(pool)), GST_FLOW_FLUSHING) << "a frame behind the error goes nowhere";
         EXPECT_EQ(h.messages().error_codes(), std::vector<std::string>{"HL-CPY-002"});
         gst_buffer_pool_set_active(pool.get(), FALSE);
     }
@@ -414,6 +417,18 @@ TEST(UploadFaultTest, EveryFaultIsOneErrorWithItsCode)
         EXPECT_EQ(codes[0], c.code) << c.faults;
         EXPECT_EQ(codes.size(), 1u) << c.faults;
     }
+}
+
+// "frames" are those that left.
+TEST(UploadFaultTest, AFrameThatFailsIsNotCounted)
+{
+    const Setenv faults("HL_SIM_FAULTS", "copy:2=EINVAL");
+    Harness h("hlupload device=sim");
+    const std::string caps = system_caps("NV12", 64, 32);
+    h.src_caps(caps);
+    EXPECT_EQ(h.push(foreign_frame(caps, picture(caps, 1))), GST_FLOW_OK);
+    EXPECT_EQ(h.push(foreign_frame(caps, picture(caps, 2))), GST_FLOW_FLUSHING);
+    EXPECT_EQ(h.stat("frames"), 1u);
 }
 
 TEST(UploadInspectTest, ReadsLikeAnUpstreamElement)

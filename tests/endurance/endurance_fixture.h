@@ -58,7 +58,10 @@ protected:
             bus.get(),
             [](GstBus *, GstMessage *message, gpointer) {
                 constexpr int ends = GST_MESSAGE_EOS | GST_MESSAGE_ERROR;
-                return GST_MESSAGE_TYPE(message) & ends ? GST_BUS_PASS : GST_BUS_DROP;
+                if (GST_MESSAGE_TYPE(message) & ends)
+                    return GST_BUS_PASS;
+                gst_message_unref(message); // what a handler drops is its own
+                return GST_BUS_DROP;
             },
             nullptr, nullptr);
     }

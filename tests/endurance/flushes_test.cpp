@@ -40,7 +40,7 @@ protected:
         }
     }
 
-    // Before: warm. In the end a last seek, behind which every frame arrives.
+    // Before: warm. Behind the last interruption frames arrive as ever.
     template <class Interrupt>
     void run_all(Line &line, unsigned rounds, const char *what, const Interrupt &interrupt)
     {
@@ -50,12 +50,15 @@ protected:
             line.set(GST_STATE_PLAYING);
             ASSERT_EQ(line.settle(), GST_STATE_CHANGE_SUCCESS);
             ASSERT_NO_FATAL_FAILURE(run_rounds(frames, warm ? 200 : rounds, !warm, interrupt));
+            ASSERT_NO_FATAL_FAILURE(interrupt(rounds));
+            ASSERT_TRUE(frames.wait_left(frames.left() + 20));
             line.set(GST_STATE_PAUSED);
             ASSERT_EQ(line.settle(), GST_STATE_CHANGE_SUCCESS);
             line.set(GST_STATE_READY);
             ASSERT_EQ(line.settle(), GST_STATE_CHANGE_SUCCESS);
             if (warm) {
                 ASSERT_NO_FATAL_FAILURE(before(frames));
+                in_flight_ = 0;
             }
         }
         tell_running();

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
+#include "core/error.h"
+
 #include <array>
 #include <cstddef>
 #include <span>
@@ -25,13 +27,16 @@ void fuzz_modelfile(std::span<const std::byte> file);
 void fuzz_pcitree(std::span<const std::byte> input);
 
 inline constexpr std::array fuzz_targets{
-    FuzzTarget{"modelinfo", fuzz_modelinfo},   FuzzTarget{"labels", fuzz_labels},   FuzzTarget{"faults", fuzz_faults},
-    FuzzTarget{"devicespec", fuzz_devicespec}, FuzzTarget{"tensors", fuzz_tensors}, FuzzTarget{"modelfile", fuzz_modelfile},
+    FuzzTarget{"modelinfo", fuzz_modelinfo}, FuzzTarget{"labels", fuzz_labels},
+    FuzzTarget{"faults", fuzz_faults},       FuzzTarget{"devicespec", fuzz_devicespec},
+    FuzzTarget{"tensors", fuzz_tensors},     FuzzTarget{"modelfile", fuzz_modelfile},
     FuzzTarget{"pcitree", fuzz_pcitree},
 };
 
 // Ends the program where a promise is broken.
 void require(bool promise);
+// Of an error: it has a cause and a remedy of a few lines, and its cause steers no terminal.
+void require_readable(const Error &error);
 
 [[nodiscard]] inline std::string_view text_of(std::span<const std::byte> bytes)
 {

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 namespace hl::test {
@@ -127,6 +129,25 @@ void require_classes(std::span<const ClassScore> found, const Setup &setup, uint
     }
 }
 
+// What a decoder found, beyond its next decode().
+struct Kept {
+    explicit Kept(const Decoded &found) : nonfinite(found.nonfinite), cut(found.cut)
+    {
+        for (const Detection &d : found.objects)
+            objects.emplace_back(d.x0, d.y0, d.x1, d.y1, d.score, d.class_index);
+        for (const ObjectMask &mask : found.masks)
+            masks.emplace_back(mask.cells.begin(), mask.cells.end());
+        for (const ClassScore &score : found.classes)
+            classes.emplace_back(score.class_index, score.score);
+    }
+    friend bool operator==(const Kept &, const Kept &) = default;
+
+    std::vector<std::tuple<float, float, float, float, float, uint32_t>> objects;
+    std::vector<std::vector<uint8_t>> masks;
+    std::vector<std::pair<uint32_t, float>> classes;
+    uint64_t nonfinite, cut;
+};
+
 // The input's rest, over and over, as the data of all tensors; each begins where its type may.
 struct Data {
     Data(FuzzReader &in, std::span<const size_t> sizes)
@@ -157,13 +178,21 @@ void fuzz_tensors(std::span<const std::byte> input)
         return;
     }
     TensorDecoder &decoder = **made;
-    require(std::ranges::equal(decoder.tensor_bytes(), setup.keys, {}, {}, [](const TensorKey &key) { return key.bytes(); }));
-    const Data data(in, decoder.tensor_bytes());
-    const Decoded found = decoder.decode(data.spans, setup.frame, setup.options);
-    require_objects(found.objects, setup, decoder.classes());
-    require_masks(found);
-    require_classes(found.classes, setup, decoder.classes());
-    require(found.nonfinite <= most_values);
+    require(std::ranges::equal(decoder.tensor_bytes(), setup.keys, {}, {},
+                               [](const TensorKey &key) { return key.bytes(); }));
+    const Data data(in, decoder.tensor_bytes()), other(in, decoder.tensor_bytes());
+    const auto decode = [&](const Data &frame) {
+        const Decoded found = decoder.decode(frame.spans, setup.frame, setup.options);
+        require_objects(found.objects, setup, decoder.classes());
+        require_masks(found);
+        require_classes(found.classes, setup, decoder.classes());
+        require(found.nonfinite <= most_values);
+        return Kept(found);
+    };
+    // No frame leaves anything behind.
+    const Kept first = decode(data);
+    (void)decode(other);
+    require(decode(data) == first);
 }
 
 } // namespace hl::test

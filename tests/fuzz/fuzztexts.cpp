@@ -11,6 +11,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <string>
+#include <utility>
 
 namespace hl::test {
 
@@ -20,17 +21,25 @@ void require(bool promise)
         std::abort();
 }
 
+// However long the input. GLib judges what UTF-8 is, and which of its characters are for people.
+void require_readable(const Error &error)
+{
+    constexpr size_t longest_error = 1000;
+    require(!error.operation.empty() && !error.cause.empty() && !error.remedy.empty());
+    require(error.details().size() <= longest_error);
+    require(g_utf8_validate_len(error.cause.data(), error.cause.size(), nullptr));
+    for (const char *at = error.cause.c_str(); *at; at = g_utf8_next_char(at))
+        require(!g_unichar_iscntrl(g_utf8_get_char(at)));
+}
+
 namespace {
 
-// A path in it: what is refused must be told in a few lines, however long the input.
-constexpr const char *path = "given/model";
-constexpr size_t longest_error = 1000;
+constexpr const char *path = "given/model"; // in what is refused
 
 void require_error(const Error &error, ErrorCode code)
 {
     require(error.code == code);
-    require(!error.operation.empty() && !error.cause.empty() && !error.remedy.empty());
-    require(error.details().size() <= longest_error);
+    require_readable(error);
 }
 
 void require_usable(const TensorInfo &tensor)
@@ -99,7 +108,7 @@ void fuzz_faults(std::span<const std::byte> bytes)
     auto list = sim::FaultList::parse(text);
     if (!list)
         return require_error(list.error(), ErrorCode::DeviceConfig);
-    constexpr std::string_view blanks = " \t\n";
+    constexpr std::string_view blanks = " \t\r\n\f\v";
     for (size_t at = 0; text.find_first_not_of(blanks) != text.npos && at <= text.size();) {
         const size_t comma = std::min(text.find(',', at), text.size());
         std::string_view item = text.substr(at, comma - at);
@@ -108,10 +117,18 @@ void fuzz_faults(std::span<const std::byte> bytes)
         require(!item.empty() && std::ranges::all_of(item, [](char c) { return c > ' ' && c < 127; }));
         at = comma + 1;
     }
-    for (const auto point :
-         {sim::FaultPoint::Alloc, sim::FaultPoint::Export, sim::FaultPoint::Copy, sim::FaultPoint::Submit})
+    for (size_t i = 0; i < sim::fault_points; ++i) {
+        const auto point = static_cast<sim::FaultPoint>(i);
         for (int event = 0; event < 3; ++event)
             require(!list->next(point) || list->strikes(point));
+    }
+    using enum sim::FaultPoint;
+    for (const auto &[submission, end] : {std::pair{CopySubmit, Copy}, std::pair{Submit, Run}})
+        for (int event = 0; event < 3; ++event) {
+            const sim::Fault fault = list->next(submission, end);
+            require(!fault || list->strikes(submission) || list->strikes(end));
+            require(!fault.ends || (fault.error != 0 && list->strikes(end)));
+        }
 }
 
 void fuzz_devicespec(std::span<const std::byte> text)

@@ -85,8 +85,8 @@ class Chips(unittest.TestCase):
                 self.assertEqual(seen["upload"]["uploads"], FRAMES)
                 self.assertEqual(seen["download"]["downloads"], FRAMES)
                 frame = WIDTH * HEIGHT * 3 // 2
-                self.assertGreaterEqual(seen["upload"]["upload-bytes"], FRAMES * frame)
-                self.assertGreaterEqual(seen["download"]["download-bytes"], FRAMES * frame)
+                self.assertEqual(seen["upload"]["upload-bytes"], FRAMES * frame)
+                self.assertEqual(seen["download"]["download-bytes"], FRAMES * frame)
                 for element, counted in (("upload", "downloads"), ("infer", "uploads"), ("infer", "downloads"),
                                          ("infer", "read-backs"), ("infer", "cpu-copies"), ("download", "uploads"),
                                          ("download", "cpu-copies")):

@@ -131,6 +131,13 @@ class Detect(unittest.TestCase):
                 self.assertEqual(times, sorted(set(times)))
                 self.assertTrue(rest.endswith("\n") or not rest)
 
+    def test_python_without_its_arguments_says_how_it_is_used(self):
+        for program in ("detect-python/detect.py", "two-processes/owner.py", "two-processes/receiver.py"):
+            with self.subTest(program):
+                done = run([sys.executable, EXAMPLES / program])
+                self.assertEqual((done.returncode, done.stdout), (1, ""))
+                self.assertRegex(done.stderr, rf"^usage: {Path(program).name} .+\n$")
+
     def test_python_takes_fewer_than_40_lines(self):
         self.assertLess(len((EXAMPLES / "detect-python/detect.py").read_text(encoding="utf-8").splitlines()), 40)
 

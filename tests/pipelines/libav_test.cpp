@@ -186,7 +186,11 @@ TEST_F(Libav, RendersIntoOurPoolFromTheSecondGop)
     gst_pad_add_probe(pad.get(), GST_PAD_PROBE_TYPE_BUFFER, look, &seen, nullptr);
     ASSERT_TRUE(pipeline.play());
 
-    EXPECT_LE(copies.count(), gop) << "the decoder copies frames after the first group of pictures";
+    if (GST_CHECK_VERSION(1, 28, 0))
+        // As documented: should this begin to fail, docs/zero-copy.md is to be changed.
+        EXPECT_EQ(copies.count(), frames) << "the decoder renders into our pool, and copies to another frame of it";
+    else
+        EXPECT_LE(copies.count(), gop) << "the decoder copies frames after the first group of pictures";
     ASSERT_EQ(seen.ours.size(), static_cast<size_t>(frames));
     for (size_t i = gop; i < seen.ours.size(); ++i)
         EXPECT_TRUE(seen.ours[i]) << "frame " << i << " is not in our pool";

@@ -21,10 +21,11 @@ Gst.init(None)
 FRAMES, WIDTH, HEIGHT = 40, 320, 240
 BYTES = WIDTH * HEIGHT * 3 // 2
 CAPS = f"video/x-raw,format=NV12,width={WIDTH},height={HEIGHT},framerate=30/1"
-LINE = "hlupload name=upload ! hlinfer name=infer model=builtin:demo ! hltensordec ! hldownload name=download"
+LINE = "hlupload name=upload ! hlinfer name=infer model=builtin:demo ! hltensordec name=dec ! hldownload name=download"
 COUNTERS = ("cpu-copies", "uploads", "downloads", "p2p", "read-backs")
 COUNTER_BYTES = ("cpu-copy-bytes", "upload-bytes", "download-bytes", "p2p-bytes", "read-back-bytes")
 STAGES = {"upload": ("copy", "transfer", "total"), "infer": ("copy", "transfer", "queue", "infer", "total"), "download": ("copy", "transfer", "total")}
+ELEMENTS = (*STAGES, "dec")
 
 
 def value(structure, field):
@@ -41,14 +42,15 @@ def launch(source, folder):
                           env={**os.environ, "GST_TRACERS": f"hlcopies(file={hops},format=json)"}, capture_output=True, text=True, timeout=100, check=True)
     printed = {}
     for name, text in re.findall(r"^/GstPipeline:\w+/\w+:(\w+): stats = (.+)$", done.stdout, re.MULTILINE):
-        if name in STAGES:
+        if name in ELEMENTS:
             printed.setdefault(name, []).append(Gst.Structure.from_string(text)[0])
     return printed, {hop["element"]: hop for hop in json.loads(hops.read_text(encoding="utf-8"))["hops"]}
 
 
 class Launch(unittest.TestCase):
     def check_line(self, printed, copies):
-        self.assertEqual(set(printed), set(STAGES))
+        self.assertEqual(set(printed), set(ELEMENTS))
+        self.assertEqual([(value(stats, "frames"), value(stats, "decoded")) for stats in printed.pop("dec")], [(FRAMES, FRAMES)])
         moved = {"upload": {"uploads": FRAMES, "cpu-copies": copies}, "infer": {}, "download": {"downloads": FRAMES}}
         for name, structures in printed.items():
             with self.subTest(name):
@@ -93,25 +95,25 @@ class Launch(unittest.TestCase):
 class Application(unittest.TestCase):
     def test_told_at_eos_and_at_the_stop(self):
         pipeline = Gst.parse_launch(f"videotestsrc num-buffers={FRAMES} ! {CAPS} ! {LINE} ! fakesink name=sink")
-        told = {name: [] for name in STAGES}
+        told = {name: [] for name in ELEMENTS}
         for name, seen in told.items():
             pipeline.get_by_name(name).connect("notify::stats", lambda element, _, seen=seen: seen.append(value(element.get_property("stats"), "frames")))
         pipeline.set_state(Gst.State.PLAYING)
         message = pipeline.get_bus().timed_pop_filtered(60 * Gst.SECOND, Gst.MessageType.EOS | Gst.MessageType.ERROR)
         self.assertEqual(message.type, Gst.MessageType.EOS)
-        self.assertEqual(told, {name: [FRAMES] for name in STAGES})
+        self.assertEqual(told, {name: [FRAMES] for name in ELEMENTS})
         pipeline.set_state(Gst.State.NULL)
-        self.assertEqual(told, {name: [FRAMES, FRAMES] for name in STAGES})
+        self.assertEqual(told, {name: [FRAMES, FRAMES] for name in ELEMENTS})
 
     def test_told_at_a_stop_without_eos(self):
         pipeline = Gst.parse_launch(f"videotestsrc ! {CAPS} ! {LINE} ! appsink name=sink max-buffers=1 sync=false")
-        passed = dict.fromkeys(STAGES, 0)
+        passed = dict.fromkeys(ELEMENTS, 0)
         told = {}
 
         def count(_, __, name):
             passed[name] += 1
             return Gst.PadProbeReturn.OK
-        for name in STAGES:
+        for name in ELEMENTS:
             element = pipeline.get_by_name(name)
             element.get_static_pad("src").add_probe(Gst.PadProbeType.BUFFER, count, name)
             element.connect("notify::stats", lambda sender, _, name=name: told.setdefault(name, []).append(value(sender.get_property("stats"), "frames")))
@@ -119,7 +121,7 @@ class Application(unittest.TestCase):
         self.assertEqual(pipeline.get_state(60 * Gst.SECOND)[0], Gst.StateChangeReturn.SUCCESS)
         self.assertEqual(told, {})
         pipeline.set_state(Gst.State.NULL)
-        for name in STAGES:
+        for name in ELEMENTS:
             self.assertEqual(len(told[name]), 1)
             self.assertIn(told[name][0] - passed[name], (0, 1), "a frame that was refused at the stop has been counted")
             self.assertGreater(passed[name], 0)

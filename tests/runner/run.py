@@ -19,7 +19,7 @@ import sys
 TOP = pathlib.Path(__file__).resolve().parents[2]
 SKIPS = TOP / 'tests' / 'skips.txt'
 
-# DESIGN: Debian's GLib is not instrumented, so under ThreadSanitizer only the suites that use no GLib prove anything.
+# Debian's GLib is not instrumented, so under ThreadSanitizer only the suites that use no GLib prove anything.
 TSAN_SUITES = ['unit']
 # Suites that are left out, by the variant or by the Debian suite that is tested, and why.
 LEFT_OUT = {

@@ -4,6 +4,7 @@
 #include "core/error.h"
 #include "core/latencyhistogram.h"
 #include "core/tensorshape.h"
+#include "core/text.h"
 #include "core/uniquefd.h"
 
 #include <gmock/gmock.h>
@@ -32,6 +33,41 @@ TEST(Error, CodesAreUnique)
 #define HL_X(name, text, meaning) EXPECT_TRUE(seen.insert(hl::error_code_name(hl::ErrorCode::name)).second) << text;
     HL_ERROR_CODES(HL_X)
 #undef HL_X
+}
+
+TEST(Text, TrimmedLosesTheBlanksOfBothEndsOnly)
+{
+    EXPECT_EQ(hl::trimmed(" \t\r\n\f\va b\t\n"), "a b");
+    EXPECT_EQ(hl::trimmed("a"), "a");
+    EXPECT_EQ(hl::trimmed(" \n"), "");
+    EXPECT_EQ(hl::trimmed(""), "");
+}
+
+TEST(Text, ShownSteersNoTerminal)
+{
+    EXPECT_EQ(hl::shown("plain, gr\xc3\xbcn \xe9\xb3\xa5 \xf0\x9f\x90\xa6"),
+              "plain, gr\xc3\xbcn \xe9\xb3\xa5 \xf0\x9f\x90\xa6");
+    EXPECT_EQ(hl::shown(std::string_view("a\x1b[2J\n\r\t\0\x7f", 10)), "a?[2J?????");
+    EXPECT_EQ(hl::shown("\xc2\x9b"
+                        "2J \xe2\x80\xae"
+                        "x\xe2\x81\xa9"),
+              "?2J ?x?");                                                 // U+009B, U+202E, U+2069
+    EXPECT_EQ(hl::shown("\xc2\xa0\xe2\x80\xa7"), "\xc2\xa0\xe2\x80\xa7"); // their neighbours
+    // Overlong, a lone continuation, half a surrogate pair, beyond U+10FFFF, cut off.
+    EXPECT_EQ(hl::shown("\xc0\xaf"), "??");
+    EXPECT_EQ(hl::shown("\x80z"), "?z");
+    EXPECT_EQ(hl::shown("\xed\xa0\x80"), "???");
+    EXPECT_EQ(hl::shown("\xf4\x90\x80\x80"), "????");
+    EXPECT_EQ(hl::shown("\xe9\xb3"), "??");
+}
+
+TEST(Text, ShownCutsBetweenCharacters)
+{
+    EXPECT_EQ(hl::shown("abcd", 4), "abcd");
+    EXPECT_EQ(hl::shown("abcde", 4), "abcd...");
+    EXPECT_EQ(hl::shown("abc\xc3\xbc", 4), "abc...");
+    EXPECT_EQ(hl::shown("abc\xc3\xbc", 5), "abc\xc3\xbc");
+    EXPECT_EQ(hl::shown(std::string(1000, 'x')).size(), 83u);
 }
 
 TEST(UniqueFd, ClosesOnceAndMoves)

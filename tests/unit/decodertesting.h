@@ -28,6 +28,19 @@ Decoded decode(TensorDecoder &decoder, const DecodeFrame &frame, const DecodeOpt
     return decoder.decode(data, frame, options);
 }
 
+// What a decoder found, kept beyond its next frame.
+struct Found {
+    std::vector<Detection> objects;
+    uint64_t nonfinite = 0;
+};
+template <class... T>
+Found found_by(TensorDecoder &decoder, const DecodeFrame &frame, const DecodeOptions &options,
+               const std::vector<T> &...tensors)
+{
+    const Decoded out = decode(decoder, frame, options, tensors...);
+    return {{out.objects.begin(), out.objects.end()}, out.nonfinite};
+}
+
 // Corners as given, to a thousandth of a pixel.
 inline testing::Matcher<const Detection &> BoxIs(float x0, float y0, float x1, float y1)
 {

@@ -24,7 +24,8 @@ public:
 
     // As the driver's reset does; done when it returns.
     virtual void lose() = 0;
-    // From here on every pinning, every export fails with the errno. Before anything was allocated.
+    // The next pinning, the next export fails with the errno; those after it are not asked for. Before anything was
+    // allocated.
     virtual void fail_pins(int sys_errno) = 0;
     virtual void fail_exports(int sys_errno) = 0;
     // The PCI BAR reaches nothing of what a user has. Likewise.

@@ -1,451 +1,35 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
 // The rules of the driver as a user of Device meets them: one table over the simulator's presets and the kernel
-// backend, so that none of them can be milder than another. Rules about addresses, which Device hides:
-// simrules_test.cpp.
-#include "devicerig.h"
+// backend, so that none of them can be milder than another. Those of ALLOC and FREE
+// have a file of their own, allocationrules_test.cpp, and so has EXPORT, exportrules_test.cpp. Rules about addresses,
+// which Device hides: simrules_test.cpp.
+#include "devicerules.h"
 #include "inference/engine.h"
 #include "inference/model.h"
 
 #include <gtest/gtest.h>
 
 #include <poll.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <format>
+#include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 using hl::ErrorCode;
 using hl::Memory;
-using hl::Placement;
 using hl::Status;
 using hl::UniqueFd;
-using hl::test::apart;
-using hl::test::DeviceRig;
-using hl::test::granted;
-using hl::test::holds_true;
-using hl::test::outcome;
-using hl::test::Owned;
-using hl::test::refused;
-using Rule = hl::test::Rule<DeviceRig>;
+using namespace hl::test;
 
 namespace {
 
-constexpr auto device_placement = Placement::Device;
-constexpr auto host_placement = Placement::Host;
-constexpr auto range_error = refused(ErrorCode::MemoryRange, EINVAL);
-constexpr auto foreign_error = refused(ErrorCode::MemoryForeign, EINVAL);
-constexpr auto exported_error = refused(ErrorCode::MemoryExported, EINVAL);
-constexpr auto full_error = refused(ErrorCode::MemoryFull, ENOMEM);
 constexpr auto lost_error = refused(ErrorCode::DeviceLost, EBUSY);
-
-// Outcome of an allocation, which goes again if it was granted.
-Status allocate(DeviceRig &rig, uint64_t size, Placement placement)
-{
-    const auto memory = rig.device->allocate(size, placement);
-    return memory ? rig.device->release(*memory) : outcome(memory);
-}
-
-Status export_of(DeviceRig &rig, const Memory &memory)
-{
-    return outcome(rig.device->export_dmabuf(memory));
-}
-
-// Outcome of the export of a part of four pages.
-Status export_part(DeviceRig &rig, uint64_t offset, uint64_t size)
-{
-    const Owned memory{rig.device, 4 * 4096, device_placement};
-    return export_of(rig, memory->part(offset, size));
-}
-
-// --- ALLOC and FREE ---
-
-Status takes_two_pages(DeviceRig &rig)
-{
-    const uint64_t quarter = rig.device->info().memory_size / 4;
-    const Owned one{rig.device, quarter + 4096, device_placement}, two{rig.device, quarter + 4096, device_placement};
-    return allocate(rig, quarter, device_placement);
-}
-
-Status when_full(DeviceRig &rig)
-{
-    const Owned all{rig.device, rig.device->info().memory_size, device_placement};
-    return allocate(rig, 1, device_placement);
-}
-
-// Two free pieces, together as large as what is asked for, and in one quarter of the memory each.
-Status when_scattered(DeviceRig &rig)
-{
-    const uint64_t piece = rig.device->info().memory_size / 8;
-    std::vector<std::unique_ptr<Owned>> pieces;
-    for (int i = 0; i < 8; ++i)
-        pieces.push_back(std::make_unique<Owned>(rig.device, piece, device_placement));
-    pieces[1].reset();
-    pieces[4].reset();
-    return allocate(rig, 2 * piece, device_placement);
-}
-
-Status after_others(DeviceRig &rig)
-{
-    Owned(rig.device, rig.device->info().memory_size / 4, device_placement).release();
-    return allocate(rig, rig.device->info().memory_size, device_placement);
-}
-
-Status release_twice(DeviceRig &rig)
-{
-    const auto memory = rig.device->allocate(4096, device_placement);
-    if (!memory || !rig.device->release(*memory))
-        return {};
-    return rig.device->release(*memory);
-}
-
-Status release_unknown(DeviceRig &rig)
-{
-    const Owned memory{rig.device, 4096, device_placement};
-    Memory other = *memory;
-    ++other.handle;
-    return rig.device->release(other);
-}
-
-Status release_exported(DeviceRig &rig)
-{
-    Owned memory{rig.device, 8192, device_placement};
-    const auto fd = rig.device->export_dmabuf(memory->part(4096, 4096));
-    return fd ? rig.device->release(*memory) : outcome(fd);
-}
-
-Status release_with_a_duplicate_open(DeviceRig &rig)
-{
-    Owned memory{rig.device, 4096, device_placement};
-    auto fd = rig.device->export_dmabuf(*memory);
-    const UniqueFd other(::dup(fd->get()));
-    fd->reset();
-    return rig.device->release(*memory);
-}
-
-Status release_after_the_last_close(DeviceRig &rig)
-{
-    const auto memory = rig.device->allocate(4096, device_placement);
-    auto fd = rig.device->export_dmabuf(*memory);
-    UniqueFd other(::dup(fd->get()));
-    fd->reset();
-    other.reset();
-    return rig.device->release(*memory);
-}
-
-Status names_the_holder(DeviceRig &rig)
-{
-    Owned memory{rig.device, 4096, device_placement};
-    const auto fd = rig.device->export_dmabuf(*memory);
-    const Status refusal = rig.device->release(*memory);
-    return holds_true(!refusal && refusal.error().cause.contains(std::format("process {} (", ::getpid())),
-                      "the holder is not named");
-}
-
-std::vector<Rule> allocation_rules()
-{
-    return {
-        {"ALLOC of no bytes is invalid",
-         "memory.c hl_mem_ioctl(), alloc_device_memory()",
-         "allocate(0)",
-         range_error,
-         {},
-         [](DeviceRig &rig) { return allocate(rig, 0, device_placement); }},
-        {"What is allocated can be exported whole, so it is whole kernel pages",
-         "memory.c validate_export_params_common()",
-         "allocate(1), export_dmabuf()",
-         granted(),
-         {},
-         [](DeviceRig &rig) {
-             const Owned memory{rig.device, 1, device_placement};
-             const Status size = holds_true(memory->size == 4096, "not one page");
-             return size ? export_of(rig, *memory) : size;
-         }},
-        {"ALLOC rounds up to device pages, the rest of which serves nobody else who needs a whole one",
-         "memory.c alloc_device_memory()",
-         "allocate(quarter + a page) twice, allocate(quarter)",
-         full_error,
-         {{hl::test::on_gaudi, granted()}}, // hl_mem_ioctl(): there ALLOC only counts
-         takes_two_pages},
-        {"A device page has the chip's size",
-         "gaudi.c gaudi_set_fixed_properties(), gaudi2.c gaudi2_set_dram_properties()",
-         "info()",
-         granted(),
-         {},
-         [](DeviceRig &rig) {
-             const auto &info = rig.device->info();
-             return holds_true(info.page_size == (info.chip == "Gaudi" ? 2u << 20 : 768u << 20), "another page");
-         }},
-        {"HBM that is full gives no more",
-         "memory.c alloc_device_memory()",
-         "allocate(all), allocate(1)",
-         full_error,
-         {},
-         when_full},
-        {"More than there is cannot be had",
-         "memory.c alloc_device_memory()",
-         "allocate(all + a page)",
-         full_error,
-         {},
-         [](DeviceRig &rig) { return allocate(rig, rig.device->info().memory_size + 4096, device_placement); }},
-        {"Free memory in two places is not one allocation",
-         "memory.c alloc_device_memory()",
-         "allocate() what two holes have together",
-         full_error,
-         {},
-         when_scattered},
-        {"Memory that was freed can be had in one piece with its neighbours",
-         "memory.c free_phys_pg_pack()",
-         "release(quarter), allocate(all)",
-         granted(),
-         {},
-         after_others},
-        {"FREE of an unknown handle is invalid",
-         "memory.c free_device_memory()",
-         "release()",
-         foreign_error,
-         {},
-         release_unknown},
-        {"FREE twice is invalid", "memory.c free_device_memory()", "release() twice", foreign_error, {}, release_twice},
-        {"UNMAP is refused while an export of any part is open",
-         "memory.c unmap_device_va()",
-         "release()",
-         exported_error,
-         {},
-         release_exported},
-        {"A duplicate of the descriptor is the same export",
-         "memory.c hl_release_dmabuf()",
-         "release()",
-         exported_error,
-         {},
-         release_with_a_duplicate_open},
-        {"The last close anywhere ends the export",
-         "memory.c hl_release_dmabuf()",
-         "release()",
-         granted(),
-         {},
-         release_after_the_last_close},
-        {"Who holds a dma-buf can be seen",
-         "drivers/dma-buf/dma-buf.c dma_buf_show_fdinfo()",
-         "release() names the process",
-         granted(),
-         {{hl::test::on_driver, apart("the played dma-buf is a memfd; gaudi_device_test asks a real one")}},
-         names_the_holder},
-        {"Memory of another context is not to be had",
-         "memory.c map_device_va() (EPERM there: nobody else's handle exists "
-         "in a process's own context)",
-         "export_dmabuf(of another device)",
-         foreign_error,
-         {},
-         [](DeviceRig &rig) {
-             const Owned memory{rig.device, 4096, device_placement};
-             Memory other = *memory;
-             ++other.device;
-             return export_of(rig, other);
-         }},
-    };
-}
-
-// --- EXPORT ---
-
-Status export_many(DeviceRig &rig)
-{
-    const Owned memory{rig.device, 8192, device_placement};
-    std::vector<UniqueFd> all;
-    for (int i = 0; i < 50; ++i) {
-        auto fd = rig.device->export_dmabuf(*memory);
-        auto half = rig.device->export_dmabuf(memory->part(4096, 4096));
-        if (!fd || !half)
-            return fd ? outcome(half) : outcome(fd);
-        all.push_back(std::move(*fd));
-        all.push_back(std::move(*half));
-    }
-    const bool same = *rig.device->resolve_dmabuf(all[98].get()) == *memory &&
-                      *rig.device->resolve_dmabuf(all[99].get()) == memory->part(4096, 4096);
-    return holds_true(same && rig.device->usage().exports_open == 100, "not 100 exports of the two ranges");
-}
-
-Status export_without_descriptors(DeviceRig &rig)
-{
-    const Owned memory{rig.device, 4096, device_placement};
-    const hl::test::NoMoreFds none;
-    return export_of(rig, *memory);
-}
-
-Status failing_export(DeviceRig &rig, int sys_errno)
-{
-    rig.fail_exports(sys_errno);
-    return export_part(rig, 0, 4096);
-}
-
-// What a system call on a descriptor of device memory answers.
-template <class Call>
-Status on_export(DeviceRig &rig, Call call)
-{
-    const Owned memory{rig.device, 4096, device_placement};
-    const auto fd = rig.device->export_dmabuf(*memory);
-    if (!fd)
-        return outcome(fd);
-    errno = 0;
-    if (call(fd->get()))
-        return {};
-    return hl::test::answer(errno ? errno : EBADF);
-}
-
-std::vector<Rule> export_rules()
-{
-    constexpr std::string_view common = "memory.c validate_export_params_common(), export_dmabuf_from_addr()";
-    constexpr std::string_view played = "the played dma-buf is a memfd; gaudi_device_test asks a real one";
-    return {
-        {"EXPORT of no bytes is invalid",
-         common,
-         "export_dmabuf()",
-         range_error,
-         {},
-         [](DeviceRig &rig) { return export_part(rig, 0, 0); }},
-        {"EXPORT of part of a kernel page is invalid",
-         common,
-         "export_dmabuf()",
-         range_error,
-         {},
-         [](DeviceRig &rig) { return export_part(rig, 0, 4096 + 512); }},
-        {"EXPORT at an offset within a kernel page is invalid",
-         common,
-         "export_dmabuf()",
-         range_error,
-         {},
-         [](DeviceRig &rig) { return export_part(rig, 100, 4096); }},
-        {"EXPORT at an offset of whole pages",
-         "memory.c export_dmabuf_from_addr(): Gaudi by address, Gaudi2 by offset",
-         "export_dmabuf(), resolve_dmabuf()",
-         granted(),
-         {},
-         [](DeviceRig &rig) {
-             const Owned memory{rig.device, 4 * 4096, device_placement};
-             const auto fd = rig.device->export_dmabuf(memory->part(8192, 4096));
-             return fd ? holds_true(*rig.device->resolve_dmabuf(fd->get()) == memory->part(8192, 4096), "another part")
-                       : outcome(fd);
-         }},
-        {"EXPORT beyond the allocation is invalid",
-         "memory.c validate_export_params(), validate_export_params_no_mmu()",
-         "export_dmabuf()",
-         range_error,
-         {},
-         [](DeviceRig &rig) { return export_part(rig, 8192, 3 * 4096); }},
-        {"EXPORT whose end wraps around is invalid",
-         "memory.c validate_export_params_no_mmu()",
-         "export_dmabuf()",
-         range_error,
-         {},
-         [](DeviceRig &rig) { return export_part(rig, UINT64_MAX - 4095, 8192); }},
-        {"EXPORT of what was freed is invalid",
-         "memory.c memhash_node_export_get()",
-         "export_dmabuf()",
-         foreign_error,
-         {},
-         [](DeviceRig &rig) {
-             const auto memory = rig.device->allocate(4096, device_placement);
-             const Status released = rig.device->release(*memory);
-             return released ? export_of(rig, *memory) : Status();
-         }},
-        {"EXPORT of what the PCI BAR does not reach is invalid",
-         "memory.c validate_export_params(), validate_export_params_no_mmu()",
-         "export_dmabuf()",
-         refused(ErrorCode::MemoryExport, EINVAL),
-         {},
-         [](DeviceRig &rig) {
-             rig.shrink_bar();
-             return export_part(rig, 0, 4096);
-         }},
-        {"EXPORT needs kernel memory",
-         "memory.c export_dmabuf_from_addr()",
-         "export_dmabuf()",
-         refused(ErrorCode::MemoryExport, ENOMEM),
-         {},
-         [](DeviceRig &rig) { return failing_export(rig, ENOMEM); }},
-        {"EXPORT needs a descriptor of the process",
-         "memory.c export_dmabuf(), dma_buf_fd()",
-         "export_dmabuf()",
-         refused(ErrorCode::FdLimit, EMFILE),
-         {},
-         export_without_descriptors},
-        {"EXPORT needs a file of the system",
-         "memory.c export_dmabuf(), dma_buf_export()",
-         "export_dmabuf()",
-         refused(ErrorCode::FdLimit, ENFILE),
-         {},
-         [](DeviceRig &rig) { return failing_export(rig, ENFILE); }},
-        {"A dma-buf is as large as was asked for",
-         "memory.c export_dmabuf()",
-         "resolve_dmabuf()",
-         granted(),
-         {},
-         [](DeviceRig &rig) {
-             const Owned memory{rig.device, 4 * 4096, device_placement};
-             const auto fd = rig.device->export_dmabuf(memory->part(0, 12288));
-             return fd ? holds_true(rig.device->resolve_dmabuf(fd->get())->size == 12288, "another size") : outcome(fd);
-         }},
-        {"The descriptor has the flags of the call",
-         "memory.c hl_mem_ioctl(), export_dmabuf()",
-         "fcntl(F_GETFD)",
-         granted(),
-         {},
-         [](DeviceRig &rig) { return on_export(rig, [](int fd) { return ::fcntl(fd, F_GETFD) & FD_CLOEXEC; }); }},
-        {"Exports are as many as wanted, of one range and of overlapping ones",
-         "memory.c export_dmabuf_from_addr()",
-         "export_dmabuf() 100 times",
-         granted(),
-         {},
-         export_many},
-        {"A dma-buf has no mmap (the driver: EINVAL; a descriptor that answers so cannot be had without one)",
-         "memory.c habanalabs_dmabuf_ops",
-         "mmap()",
-         refused(ENODEV),
-         {{hl::test::on_driver, apart(played)}},
-         [](DeviceRig &rig) {
-             return on_export(rig,
-                              [](int fd) { return ::mmap(nullptr, 4096, PROT_READ, MAP_SHARED, fd, 0) != MAP_FAILED; });
-         }},
-        {"A dma-buf has no read (the driver: EINVAL)",
-         "drivers/dma-buf/dma-buf.c dma_buf_fops",
-         "pread()",
-         refused(ESPIPE),
-         {{hl::test::on_driver, apart(played)}},
-         [](DeviceRig &rig) {
-             char byte = 0;
-             return on_export(rig, [&](int fd) { return ::pread(fd, &byte, 1, 0) >= 0; });
-         }},
-        {"A dma-buf has no write (the driver: EINVAL)",
-         "drivers/dma-buf/dma-buf.c dma_buf_fops",
-         "pwrite()",
-         refused(ESPIPE),
-         {{hl::test::on_driver, apart(played)}},
-         [](DeviceRig &rig) { return on_export(rig, [](int fd) { return ::pwrite(fd, "", 1, 0) >= 0; }); }},
-        {"The CPU has no mapping of HBM",
-         "memory.c: none of its mmap functions is for DRAM",
-         "host_span()",
-         foreign_error,
-         {},
-         [](DeviceRig &rig) {
-             const Owned memory{rig.device, 4096, device_placement};
-             return outcome(rig.device->host_span(*memory));
-         }},
-        {"The driver adds no fences: nobody is waited for",
-         "memory.c habanalabs_dmabuf_ops",
-         "wait_readers(until now)",
-         granted(),
-         {},
-         [](DeviceRig &rig) {
-             const Owned memory{rig.device, 4096, device_placement};
-             const auto fd = rig.device->export_dmabuf(*memory);
-             return fd ? outcome(rig.device->wait_readers(fd->get(), hl::Clock::now())) : outcome(fd);
-         }},
-    };
-}
 
 // --- the compute node ---
 
@@ -464,7 +48,7 @@ std::pair<std::shared_ptr<hl::Device>, UniqueFd> named_with_export()
     return {*device, std::move(*(*device)->export_dmabuf(*memory))};
 }
 
-std::vector<Rule> node_rules()
+std::vector<DeviceRule> node_rules()
 {
     constexpr std::string_view played = "the played driver has no node; gaudi_device_test asks a real one";
     return {
@@ -472,7 +56,7 @@ std::vector<Rule> node_rules()
          "memory.c export_dmabuf(), get_file()",
          "open(sim:NAME) with an export of before open",
          refused(ErrorCode::DeviceBusy, EBUSY),
-         {{hl::test::on_driver, apart(played)}},
+         {{on_driver, apart(played)}},
          [](DeviceRig &) {
              auto [device, fd] = named_with_export();
              device.reset();
@@ -482,7 +66,7 @@ std::vector<Rule> node_rules()
          "memory.c hl_release_dmabuf(), fput()",
          "open(sim:NAME)",
          granted(),
-         {{hl::test::on_driver, apart(played)}},
+         {{on_driver, apart(played)}},
          [](DeviceRig &) {
              auto [device, fd] = named_with_export();
              UniqueFd other(::dup(fd.get()));
@@ -497,7 +81,7 @@ std::vector<Rule> node_rules()
          "sysfs.c device_type_show()",
          "enumerate()",
          granted(),
-         {{hl::test::on_driver, apart(played)}},
+         {{on_driver, apart(played)}},
          [](DeviceRig &rig) {
              const auto all = hl::Device::enumerate();
              return holds_true(std::ranges::contains(all, rig.device->info().chip, &hl::DeviceListing::chip),
@@ -510,15 +94,15 @@ std::vector<Rule> node_rules()
 
 Status submit_one(DeviceRig &rig, const Memory &from, const Memory &to)
 {
-    return hl::test::copy(rig.device, from, to, std::min(from.size, to.size));
+    return copy(rig.device, from, to, std::min(from.size, to.size));
 }
 
 Status copy_under_way(DeviceRig &rig)
 {
     const auto host = rig.device->allocate(4096, host_placement), hbm = rig.device->allocate(4096, device_placement);
     rig.freeze();
-    hl::test::Record record;
-    const auto one = hl::test::request(*host, *hbm);
+    Record record;
+    const auto one = request(*host, *hbm);
     if (const auto taken = rig.device->submit({&one, 1}, record); !taken)
         return taken;
     rig.lose();
@@ -533,7 +117,7 @@ Status resolve_older(DeviceRig &rig)
     return outcome(rig.device->resolve_dmabuf(fd->get()));
 }
 
-std::vector<Rule> loss_rules()
+std::vector<DeviceRule> loss_rules()
 {
     constexpr std::string_view memory_ioctl = "memory.c hl_mem_ioctl()";
     const auto when_lost = [](auto ask) {
@@ -616,7 +200,7 @@ std::vector<Rule> loss_rules()
          "device.c device_kill_open_processes()",
          "poll() of the descriptor",
          granted(),
-         {{hl::test::on_driver, apart("the driver revokes none, it ends the process; gaudi_loss_test")}},
+         {{on_driver, apart("the driver revokes none, it ends the process; gaudi_loss_test")}},
          [](DeviceRig &rig) {
              const auto memory = rig.device->allocate(4096, device_placement);
              const auto fd = rig.device->export_dmabuf(*memory);
@@ -633,8 +217,8 @@ Status until_refused(DeviceRig &rig)
 {
     const Owned host{rig.device, 4096, host_placement}, hbm{rig.device, 4096, device_placement};
     rig.freeze();
-    hl::test::Record record;
-    const auto one = hl::test::request(*host, *hbm);
+    Record record;
+    const auto one = request(*host, *hbm);
     Status last;
     size_t taken = 0;
     for (; last && taken <= 16384; ++taken)
@@ -655,7 +239,7 @@ Status copy_released(DeviceRig &rig)
     return released ? submit_one(rig, *host, *hbm) : Status();
 }
 
-std::vector<Rule> copy_rules()
+std::vector<DeviceRule> copy_rules()
 {
     const auto pin = [](int sys_errno) {
         return [sys_errno](DeviceRig &rig) {
@@ -695,7 +279,7 @@ std::vector<Rule> copy_rules()
          {},
          [](DeviceRig &rig) {
              const Owned host{rig.device, 16384, host_placement}, hbm{rig.device, 8192, device_placement};
-             return hl::test::copy(rig.device, *host, *hbm, 8193);
+             return copy(rig.device, *host, *hbm, 8193);
          }},
         {"A copy to what was freed", "likewise", "copy()", foreign_error, {}, copy_released},
         {"Submissions in flight are bounded (the driver: 64 on Gaudi2, 16384 on Gaudi; a Device's queue is shorter "
@@ -715,35 +299,19 @@ std::vector<Rule> copy_rules()
     };
 }
 
-void check(const std::vector<Rule> &rules)
-{
-    const auto columns = hl::test::device_columns();
-    hl::test::check_rules<DeviceRig>(rules, columns);
-}
-
 } // namespace
-
-TEST(DeviceRules, OfAllocations)
-{
-    check(allocation_rules());
-}
-
-TEST(DeviceRules, OfExports)
-{
-    check(export_rules());
-}
 
 TEST(DeviceRules, OfTheComputeNode)
 {
-    check(node_rules());
+    check_device_rules(node_rules());
 }
 
 TEST(DeviceRules, OfADeviceThatIsNotOperational)
 {
-    check(loss_rules());
+    check_device_rules(loss_rules());
 }
 
 TEST(DeviceRules, OfHostPagesAndCopies)
 {
-    check(copy_rules());
+    check_device_rules(copy_rules());
 }

@@ -6,7 +6,10 @@
 
 #include <gtest/gtest.h>
 
+#include <unistd.h>
+
 #include <filesystem>
+#include <format>
 #include <fstream>
 #include <thread>
 
@@ -214,10 +217,11 @@ TEST(DeviceOpen, EmptyMeansTheEnvironmentThenAuto)
 {
     Sysfs sysfs;
     {
-        const Setting device("HL_DEVICE", "sim:from-environment");
+        const std::string name = std::format("sim:from-environment-{}", ::getpid());
+        const Setting device("HL_DEVICE", name.c_str());
         const auto opened = hl::Device::open("");
         ASSERT_OK(opened);
-        EXPECT_EQ((*opened)->info().spec, "sim:from-environment");
+        EXPECT_EQ((*opened)->info().spec, name);
     }
     const Setting device("HL_DEVICE", nullptr);
     const auto opened = hl::Device::open("");
@@ -229,7 +233,7 @@ TEST(DeviceOpen, OneObjectPerChip)
 {
     const auto a = hl::test::open_sim();
     EXPECT_EQ(hl::test::open_sim(), a);
-    const auto named = hl::Device::open("sim:one-object");
+    const auto named = hl::Device::open(std::format("sim:one-object-{}", ::getpid()));
     ASSERT_OK(named);
     EXPECT_NE(*named, a);
     EXPECT_NE((*named)->id(), a->id());
@@ -242,7 +246,7 @@ TEST(DeviceOpen, ThreadsMeetInOneObjectAndLeaveItTogether)
     for (int t = 0; t < 4; ++t)
         threads.emplace_back([&] {
             for (int i = 0; i < 50; ++i)
-                if (!hl::Device::open("sim:threads"))
+                if (!hl::Device::open(std::format("sim:threads-{}", ::getpid())))
                     ++failures; // a device that is just being destroyed must not look busy
         });
     for (auto &thread : threads)

@@ -149,6 +149,17 @@ TEST(ImportVerdict, ADriverThatMapsLateProvesNothingByItsImport)
     EXPECT_EQ(hl::judge_import(hl::test::fake_card(display, "xe"), pages, attempts)->proof, ImportProof::Framebuffer);
 }
 
+// The node was open by then, so its group is not what is missing.
+TEST(ImportVerdict, ADenialByTheDriverSendsNobodyIntoAGroup)
+{
+    ImportAttempts attempts;
+    attempts[static_cast<size_t>(pages)] = ImportAttempt{.step = import, .sys_errno = EACCES};
+    const auto verdict = hl::judge_import(hl::test::fake_card(render), pages, attempts);
+    EXPECT_EQ(verdict->cause, ImportCause::Permission);
+    EXPECT_THAT(verdict->text, HasSubstr("denies it to this process"));
+    EXPECT_THAT(verdict->remedy, testing::AllOf(HasSubstr("in a container"), testing::Not(HasSubstr("group"))));
+}
+
 TEST(ImportVerdict, AScatteredFrameIsToldByOneThatIsNot)
 {
     ImportAttempts attempts;

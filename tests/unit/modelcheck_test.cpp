@@ -195,6 +195,36 @@ TEST_F(ModelCheckTest, NamesOfDataDoNotReachTheTerminalAsTheyAre)
     ASSERT_CODE(refused, ErrorCode::ModelDataOutside);
     EXPECT_EQ(refused.error().cause.find('\x1b'), std::string::npos);
     EXPECT_LT(refused.error().cause.size(), 500u);
+
+    const auto number = check(model_of(bytes(5, external_tensor("inside", bytes(13, pair("offset", "1\x1b[2J"))))));
+    ASSERT_CODE(number, ErrorCode::ModelCorrupt);
+    EXPECT_EQ(number.error().cause.find('\x1b'), std::string::npos);
+    EXPECT_THAT(number.error().cause, HasSubstr("the offset \"1?[2J\""));
+
+    dir.write("esc\x1b[2J", "0123456789ab");
+    std::filesystem::create_symlink("../esc\x1b[2J", dir / "model/link-esc");
+    const auto link = check(model_of(bytes(5, external_tensor("link-esc"))));
+    ASSERT_CODE(link, ErrorCode::ModelDataOutside);
+    EXPECT_EQ(link.error().cause.find('\x1b'), std::string::npos);
+    EXPECT_THAT(link.error().cause, HasSubstr("esc?[2J"));
+}
+
+TEST_F(ModelCheckTest, HowManyNamesAreRememberedIsBounded)
+{
+    const std::string entry = bytes(13, pair("location", "inside"));
+    std::string entries;
+    for (int i = 0; i < 1'000'000; ++i)
+        entries += entry;
+    const auto equal = check(model_of(bytes(5, entries)));
+    ASSERT_CODE(equal, ErrorCode::ModelCorrupt);
+    EXPECT_THAT(equal.error().cause, HasSubstr("more than 16 locations"));
+
+    std::string names;
+    for (int i = 0; i < 1100; ++i)
+        names += bytes(5, external_tensor(std::to_string(i) + std::string(4000, 'x')));
+    const auto long_names = check(model_of(names));
+    ASSERT_CODE(long_names, ErrorCode::ModelCorrupt);
+    EXPECT_THAT(long_names.error().cause, HasSubstr("more than 4 MiB"));
 }
 
 TEST_F(ModelCheckTest, ManyTensorsShareAFile)

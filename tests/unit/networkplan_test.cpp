@@ -197,6 +197,53 @@ TEST_F(NetworkPlanTest, RawPlanesInEitherOrder)
     }
 }
 
+// Each of them may be taken alone.
+TEST_F(NetworkPlanTest, OutputsAreWeighedTogetherBeforeTheFirstRun)
+{
+    model.info->tensors.pop_back();
+    network.metadata["out0"] = "id";
+    constexpr int64_t half = int64_t{1} << 27; // of the bytes that are taken, in float32
+    network.outputs = {tensor("out0", DType::Float32, {1, half}), tensor("out1", DType::Float32, {1, half})};
+    EXPECT_TRUE(plan_network(network, model));
+    network.outputs.push_back(tensor("out2", DType::Float32, {1, -1})); // what a run shows
+    auto plan = plan_network(network, model);
+    ASSERT_TRUE(plan);
+    const std::vector<TensorShape> shapes{{1, half}, {1, half}, {1, 1}};
+    const Status settled = settle_outputs(*plan, shapes, model);
+    ASSERT_FALSE(settled);
+    EXPECT_EQ(settled.error().code, ErrorCode::ModelUnsupported);
+    network.outputs.push_back(tensor("out3", DType::UInt8, {1}));
+    const Error e = refused();
+    EXPECT_EQ(e.code, ErrorCode::ModelUnsupported);
+    EXPECT_THAT(e.cause, HasSubstr("outputs are larger than 1024 MiB"));
+}
+
+TEST_F(NetworkPlanTest, ManyTensorsAreOneShortError)
+{
+    network.outputs.clear();
+    for (int i = 0; i < 100; ++i)
+        network.outputs.push_back(tensor("out" + std::to_string(i), DType::Float32, {1, 1}));
+    const Error sections = refused(); // [out] names none of them
+    EXPECT_EQ(sections.code, ErrorCode::ModelInfoInvalid);
+    EXPECT_THAT(sections.cause, HasSubstr("out7 (float32, 1x1) and 92 more"));
+    EXPECT_LT(sections.cause.size(), 1000u);
+    for (int i = 100; i < 1000; ++i)
+        network.outputs.push_back(tensor("out" + std::to_string(i), DType::Float32, {1, 1}));
+    const Error many = refused();
+    EXPECT_EQ(many.code, ErrorCode::ModelUnsupported);
+    EXPECT_THAT(many.cause, HasSubstr("it has 1000 outputs, at most 128 are taken"));
+}
+
+TEST_F(NetworkPlanTest, IdsOfTheMetadataAreFitForMessages)
+{
+    model.info.reset();
+    network.metadata["out"] = "\x1b[2J" + std::string(10000, 'x');
+    const auto plan = plan_network(network, model);
+    ASSERT_TRUE(plan);
+    EXPECT_TRUE(plan->outputs[0].id.starts_with("?[2Jxxx"));
+    EXPECT_LT(plan->outputs[0].id.size(), 300u);
+}
+
 TEST_F(NetworkPlanTest, FirstRunSettlesOutputs)
 {
     network.outputs[0].shape = TensorShape{-1, 84, -1};

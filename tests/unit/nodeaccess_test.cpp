@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+#include "device/device.h"
 #include "device/nodeaccess.h"
+#include "simtest.h"
 #include "temporarydir.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <dlfcn.h>
+#include <grp.h>
+#include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <format>
 #include <string>
@@ -17,6 +23,61 @@ using hl::NodeAccess;
 using hl::NodeUser;
 using testing::HasSubstr;
 using testing::Not;
+
+namespace {
+
+// While it lives, the machine's databases of users and groups are these: no user is known, every group is "large" and
+// has an entry of 100000 bytes. The library and this program have one getpwuid_r(3), which is below.
+bool databases_played = false;
+int databases_answer = 0; // of the groups
+unsigned databases_asked = 0;
+
+class Databases {
+public:
+    Databases()
+    {
+        databases_played = true;
+        databases_answer = 0;
+        databases_asked = 0;
+    }
+    Databases(const Databases &) = delete;
+    Databases &operator=(const Databases &) = delete;
+    ~Databases() { databases_played = false; }
+};
+
+template <class Function>
+Function *real(const char *name)
+{
+    return reinterpret_cast<Function *>(::dlsym(RTLD_NEXT, name));
+}
+
+} // namespace
+
+extern "C" int getpwuid_r(uid_t uid, passwd *entry, char *text, size_t size, passwd **found)
+{
+    if (!databases_played)
+        return real<decltype(getpwuid_r)>("getpwuid_r")(uid, entry, text, size, found);
+    ++databases_asked;
+    *found = nullptr;
+    return 0;
+}
+
+extern "C" int getgrgid_r(gid_t gid, group *entry, char *text, size_t size, group **found)
+{
+    if (!databases_played)
+        return real<decltype(getgrgid_r)>("getgrgid_r")(gid, entry, text, size, found);
+    ++databases_asked;
+    *found = nullptr;
+    if (databases_answer != 0)
+        return databases_answer;
+    if (size < 100000)
+        return ERANGE;
+    std::strcpy(text, "large");
+    entry->gr_name = text;
+    entry->gr_gid = gid;
+    *found = entry;
+    return 0;
+}
 
 namespace {
 
@@ -59,7 +120,13 @@ TEST(NodeAccess, TellsGroupModeAndUserAndWhatToType)
          "usermod -aG render alice"},
         {"a group that only reads", accel(0640, render, "render", alice({1000, render})), "it is given to no group",
          "udev/rules.d"},
-        {"a group without a name", accel(0660, 992, "", alice()), "(group 992, mode 660)", "--group-add=992"},
+        {"a group that was not looked up", accel(0660, 992, "", alice()), "(group 992, mode 660)",
+         "in a container, start it with --group-add=992"},
+        {"a user without a name", accel(0660, render, "render", {.uid = 1000, .groups = {1000}}),
+         "user 1000 may not open /dev/accel/accel0 (group render, mode 660): user 1000 is not in that group",
+         "in a container, start it with --group-add=105"},
+        {"a user without a name, and root's", accel(0660, 0, "root", {.uid = 1000, .groups = {1000}}),
+         "user 1000 may not", "and start the container with --group-add and the number of render"},
         {"a container's rule", accel(0660, render, "render", alice({1000, render})),
          "its permissions allow it, but a container's device rules", "--device=/dev/accel/accel0"},
         {"a container's root", accel(0600, 0, "root", {.uid = 0, .name = "root", .groups = {0}}),
@@ -72,6 +139,56 @@ TEST(NodeAccess, TellsGroupModeAndUserAndWhatToType)
             EXPECT_THAT(row.access.cause(err), HasSubstr(row.cause)) << row.what;
             EXPECT_THAT(row.access.remedy(err), HasSubstr(row.remedy)) << row.what;
         }
+}
+
+// usermod knows a user by name only, and groupadd makes a group that is not there.
+TEST(NodeAccess, NobodyIsToldToTypeWhatFails)
+{
+    const NodeUser nameless{.uid = 1000, .groups = {1000}};
+    EXPECT_EQ(accel(0660, render, "render", nameless).remedy(EACCES), "in a container, start it with --group-add=105");
+    EXPECT_THAT(accel(0660, 0, "root", nameless).remedy(EACCES), Not(HasSubstr("usermod")));
+    NodeAccess unnamed = accel(0660, 992, "", alice());
+    EXPECT_EQ(unnamed.remedy(EACCES), "in a container, start it with --group-add=992"); // not known
+    unnamed.group_unnamed = true;
+    EXPECT_THAT(unnamed.remedy(EACCES), HasSubstr("groupadd -g 992 gaudi; usermod -aG gaudi alice"));
+}
+
+TEST(NodeAccess, KnowsUsersAndGroupsAsTheDatabaseDoes)
+{
+    const hl::test::TemporaryDir root;
+    std::filesystem::create_directories(root.path() / "dev");
+    root.write("dev/udmabuf", "");
+    const Databases databases;
+    EXPECT_EQ(NodeAccess::look("/dev/udmabuf", root.path(), alice()).group_name, "large");
+    EXPECT_EQ(NodeUser::current().name, "");
+    EXPECT_EQ(NodeUser::current().text(), std::format("user {}", ::geteuid()));
+    databases_answer = EIO;
+    const NodeAccess failed = NodeAccess::look("/dev/udmabuf", root.path(), alice());
+    EXPECT_EQ(failed.group_name, "");
+    EXPECT_FALSE(failed.group_unnamed);
+}
+
+// Whoever only wants to read needs no more.
+TEST(NodeAccess, AsksForTheAccessThatIsWanted)
+{
+    NodeAccess heap = accel(0640, render, "render", alice());
+    heap.node = "/dev/dma_heap/system";
+    EXPECT_THAT(heap.cause(EACCES), HasSubstr("it is given to no group"));
+    heap.wanted = 04;
+    EXPECT_THAT(heap.cause(EACCES), HasSubstr("alice is not in that group"));
+    EXPECT_THAT(heap.remedy(EACCES), HasSubstr("usermod -aG render alice"));
+    heap.user.groups.push_back(render);
+    EXPECT_THAT(heap.cause(EACCES), HasSubstr("its permissions allow it"));
+}
+
+// The words are for whoever reads them: a device that finds no udmabuf has nobody to tell, and its lock held.
+TEST(NodeAccess, ADeviceAsksNoDatabaseOfUsers)
+{
+    const Databases databases;
+    const auto device = hl::test::open_sim();
+    hl::test::Owned host(device, 4096, hl::Placement::Host);
+    EXPECT_OK(device->export_dmabuf(*host));
+    EXPECT_EQ(databases_asked, 0u);
 }
 
 // The class that fits decides, whatever the next would allow.

@@ -201,7 +201,7 @@ TEST(Preprocess, FlatYuvColoursAreConvertedExactly)
                 }
 }
 
-// All 1024 shades of ten bits are told apart, evenly; with eight there would be 256 steps.
+// The shades of ten bits from black to white, 64 to 940, are told apart, evenly; with eight there would be 220.
 TEST(Preprocess, TenBitsOfP010Count)
 {
     for (const auto range : all_ranges)

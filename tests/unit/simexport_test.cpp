@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "backends/sim/simcontrol.h"
 #include "device/device.h"
+#include "fdkeeper.h"
 #include "simtest.h"
 
 #include <gtest/gtest.h>
@@ -9,7 +10,6 @@
 #include <linux/dma-buf.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -74,28 +74,13 @@ TEST(SimExport, NamesAnotherProcessThatHoldsIt)
     hl::test::Owned hbm(device, 4096, Placement::Device);
     auto fd = device->export_dmabuf(*hbm);
     ASSERT_OK(fd);
-    std::array<int, 2> hold{};
-    ASSERT_EQ(::pipe2(hold.data(), O_CLOEXEC), 0);
-    // sleep-free holder: "cat" inherits the frame and ends when the pipe is closed.
-    const std::string path = std::format("/proc/self/fd/{}", hold[0]);
-    const pid_t child = ::fork();
-    if (child == 0) {
-        ::dup2(hold[0], 0);
-        (void)::dup(fd->get()); // without O_CLOEXEC
-        ::close(hold[1]);
-        ::execl("/bin/cat", "cat", nullptr);
-        ::_exit(127);
-    }
-    ::close(hold[0]);
+    hl::test::FdKeeper keeper(fd->get());
     fd->reset();
     const auto refused = device->release(*hbm);
     EXPECT_CODE(refused, ErrorCode::MemoryExported);
-    EXPECT_NE(refused.error().cause.find(std::format("process {} (", child)), std::string::npos)
+    EXPECT_NE(refused.error().cause.find(std::format("process {} (", keeper.pid())), std::string::npos)
         << refused.error().cause;
-    ::close(hold[1]);
-    int status = 0;
-    ASSERT_EQ(::waitpid(child, &status, 0), child);
-    EXPECT_EQ(status, 0);
+    keeper.end();
     hbm.release();
 }
 

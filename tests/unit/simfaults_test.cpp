@@ -43,11 +43,11 @@ TEST(FaultList, KnowsEveryPoint)
                                       "flush",   "fence",   "engine",  "configure",    "submit",      "run"};
     static_assert(std::size(names) == hl::sim::fault_points);
     for (size_t i = 0; i < hl::sim::fault_points; ++i) {
-        auto list = FaultList::parse(std::format("{0}:1=EIO,lost@{0}:2", names[i]));
+        auto list = FaultList::parse(std::format("{0}:1=ENODEV,lost@{0}:2", names[i]));
         ASSERT_OK(list) << names[i];
         const auto point = static_cast<FaultPoint>(i);
         EXPECT_TRUE(list->strikes(point)) << names[i];
-        EXPECT_EQ(list->next(point).error, EIO);
+        EXPECT_EQ(list->next(point).error, ENODEV);
         EXPECT_TRUE(list->next(point).lost);
         EXPECT_EQ(list->struck(), 2u);
         EXPECT_NE(FaultList::parse("x").error().remedy.find(names[i]), std::string::npos) << names[i];
@@ -99,6 +99,8 @@ TEST(FaultList, RefusesHostileInput)
                                     std::string("alloc:18446744073709551616=ENOMEM"),
                                     std::string("alloc:1=delay:1ms"),
                                     std::string("export:1=stall"),
+                                    std::string("release:1=ENOMEM"),
+                                    std::string("release:1=EIO"),
                                     std::string("copy:1=delay:"),
                                     std::string("copy:1=delay:ms"),
                                     std::string("copy:1=delay:1"),
@@ -279,6 +281,54 @@ TEST(SimFaults, ARefusedReleaseKeepsTheMemory)
     EXPECT_EQ(device->usage().device_bytes, 4096u);
     EXPECT_OK(device->release(*hbm));
     EXPECT_EQ(device->usage().device_bytes, 0u);
+}
+
+// What a release can be ordered to say besides.
+TEST(SimFaults, AReleaseLosesTheDevice)
+{
+    for (const char *const text : {"release:1=EBUSY", "release:1=ENODEV", "lost@release:1"}) {
+        const Setting faults("HL_SIM_FAULTS", text);
+        const auto device = hl::test::open_sim();
+        const auto hbm = device->allocate(4096, Placement::Device);
+        ASSERT_OK(hbm);
+        EXPECT_OK(device->release(*hbm)) << text; // went with its generation
+        EXPECT_TRUE(device->lost()) << text;
+        EXPECT_EQ(device->usage().device_bytes, 0u);
+    }
+}
+
+// The point is fstat(2), which knows nothing of the device.
+TEST(SimFaults, ARefusedResolveLosesNothing)
+{
+    const Setting faults("HL_SIM_FAULTS", "resolve:1=EBUSY,resolve:2=ENODEV,resolve:3=EMFILE");
+    const auto device = hl::test::open_sim();
+    hl::test::Owned hbm(device, 4096, Placement::Device);
+    const auto fd = device->export_dmabuf(*hbm);
+    ASSERT_OK(fd);
+    EXPECT_CODE(device->resolve_dmabuf(fd->get()), ErrorCode::MemoryForeign);
+    EXPECT_CODE(device->resolve_dmabuf(fd->get()), ErrorCode::MemoryForeign);
+    EXPECT_CODE(device->resolve_dmabuf(fd->get()), ErrorCode::FdLimit);
+    EXPECT_FALSE(device->lost());
+    EXPECT_OK(device->resolve_dmabuf(fd->get()));
+}
+
+TEST(SimFaults, ADeviceIsLostAgainWhileItRecovers)
+{
+    const Setting faults("HL_SIM_FAULTS", "lost@recover:1,recover:3=EAGAIN,lost@recover:3");
+    const auto device = hl::test::open_sim();
+    const uint32_t before = device->generation();
+    hl::sim::lose(*device);
+    EXPECT_CODE(device->recover(), ErrorCode::DeviceLost);
+    EXPECT_TRUE(device->lost());
+    EXPECT_EQ(device->generation(), before + 2);
+    EXPECT_OK(device->recover());
+    EXPECT_FALSE(device->lost());
+    EXPECT_EQ(device->generation(), before + 2);
+    hl::test::Owned hbm(device, 4096, Placement::Device);
+    EXPECT_CODE(device->recover(), ErrorCode::DeviceUnusable);
+    EXPECT_TRUE(device->lost());
+    EXPECT_EQ(device->generation(), before + 3);
+    EXPECT_OK(device->recover());
 }
 
 TEST(SimFaults, FencesAnswerAsTheKernels)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "backends/sim/namelock.h"
 #include "device/device.h"
+#include "fdkeeper.h"
 #include "simtest.h"
 
 #include <gtest/gtest.h>
@@ -90,8 +91,9 @@ TEST(SimName, BelongsToOneProcess)
     ASSERT_TRUE(holder.held());
     const auto refused = hl::Device::open(spec);
     ASSERT_CODE(refused, ErrorCode::DeviceBusy);
-    EXPECT_NE(refused.error().cause.find(std::format("process {} (", holder.pid())), std::string::npos)
+    EXPECT_NE(refused.error().cause.find(std::format("is owned by process {} (", holder.pid())), std::string::npos)
         << refused.error().cause;
+    EXPECT_NE(refused.error().cause.find("or held by frames that were exported from it"), std::string::npos);
     EXPECT_EQ(refused.error().device, spec);
     EXPECT_NE(refused.error().remedy.find("device=sim"), std::string::npos);
     EXPECT_OK(hl::Device::open("sim"));
@@ -124,24 +126,15 @@ TEST(SimName, IsHeldByAnExportElsewhere)
     const auto memory = (*device)->allocate(4096, hl::Placement::Device);
     auto fd = (*device)->export_dmabuf(*memory);
     ASSERT_OK(fd);
-    std::array<int, 2> hold{};
-    ASSERT_EQ(::pipe2(hold.data(), O_CLOEXEC), 0);
-    const pid_t child = ::fork();
-    if (child == 0) { // cat ends when the pipe is closed
-        ::dup2(hold[0], 0);
-        (void)::dup(fd->get()); // without O_CLOEXEC
-        ::close(hold[1]);
-        ::execl("/bin/cat", "cat", nullptr);
-        ::_exit(127);
-    }
-    ::close(hold[0]);
+    hl::test::FdKeeper keeper(fd->get());
     fd->reset();
     device->reset();
     const auto busy = hl::Device::open(spec);
     ASSERT_CODE(busy, ErrorCode::DeviceBusy);
+    EXPECT_NE(busy.error().cause.find("held by frames that this process exported from it"), std::string::npos)
+        << busy.error().cause;
     EXPECT_NE(busy.error().remedy.find("close the frames that were exported"), std::string::npos);
-    ::close(hold[1]);
-    ASSERT_EQ(::waitpid(child, nullptr, 0), child);
+    keeper.end();
     EXPECT_OK(hl::Device::open(spec));
 }
 

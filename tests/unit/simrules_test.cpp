@@ -16,7 +16,6 @@
 
 #include <cerrno>
 #include <format>
-#include <iostream>
 #include <memory>
 #include <string_view>
 #include <vector>
@@ -325,63 +324,4 @@ TEST(SimRules, OfTheDevicesAddresses)
              return first ? hl::test::outcome(hl::sim::lock_name(name)) : hl::test::outcome(first);
          }},
     });
-}
-
-// Rules of the driver that no user of hl-bridge can meet on a simulated Gaudi, and who else meets them.
-TEST(SimRules, ThatNobodyMeetsHere)
-{
-    struct Hidden {
-        std::string_view rule, source, why;
-    };
-    constexpr Hidden hidden[] = {
-        {"open: EAGAIN in a reset, after a release, while DRAM is scrubbed", "habanalabs_drv.c hl_device_open()",
-         "SIM's reset takes no time; the kernel backend waits it out (kernelopen_test)"},
-        {"open: EPERM of a device that is not operational", "habanalabs_drv.c hl_device_open()",
-         "SIM never comes up broken (kernelopen_test)"},
-        {"open: the control node's EPERM and ENXIO", "habanalabs_drv.c hl_device_open_ctrl()",
-         "enumerate() leaves out what does not answer (kernelopen_test)"},
-        {"close: compute reset after each", "device.c hl_device_release()",
-         "SIM's reset takes no time (gaudi_device_test)"},
-        {"reset: SIGKILL of the opener, at once or in 30 s",
-         "device.c device_kill_open_processes(), hl_device_cond_reset()",
-         "the kernel backend registers an eventfd and closes in time (gaudi_loss_test)"},
-        {"a submission that takes too long resets the device", "command_submission.c cs_timedout()",
-         "SIM has deadlines and the fault 'stall' (simdma_test; gaudi_loss_test)"},
-        {"unknown operation: EINVAL", "memory.c hl_mem_ioctl()", "Device has functions, not numbers"},
-        {"ALLOC: page size, CONTIGUOUS, SHARED", "memory.c set_alloc_page_size(), alloc_device_memory()",
-         "neither chip lets a user choose one, and Device has no such flags"},
-        {"FREE: EINVAL while mapped", "memory.c free_device_memory()", "release() unmaps first"},
-        {"MAP: EPERM of another context's handle", "memory.c map_device_va()", "handles are Device's own"},
-        {"MAP: EINVAL of an unknown handle, hints", "memory.c map_device_va()", "allocate() maps what it allocated"},
-        {"MAP: unaligned host pages are taken with their offset", "memory.c hl_pin_host_memory()",
-         "Device makes its host pages itself, aligned"},
-        {"MAP: huge pages have a range of their own", "memory.c init_phys_pg_pack_from_userptr()",
-         "no user sees the device's address of host pages"},
-        {"MAP_BLOCK, TS_ALLOC", "memory.c map_block(), allocate_timestamps_buffers()", "hl-bridge uses neither"},
-        {"EXPORT: EOPNOTSUPP, offsets that are ignored, before Linux 6.7", "Linux 6.2 and 6.6 habanalabs memory.c",
-         "SIM is the driver of 6.7 and later (kerneldevice_test, OnTheOldDriver)"},
-        {"dma-buf: attach, EPERM of a map without peer-to-peer, chunks", "memory.c hl_dmabuf_attach(), hl_map_dmabuf()",
-         "no importer takes SIM's descriptor (HL-IMP-011; peerpath_test, gaudi_peer_test)"},
-        {"dma-buf: vmap is refused", "memory.c habanalabs_dmabuf_ops", "a kernel importer's call (camera_import_test)"},
-        {"dma-buf: size, count and exporter in fdinfo, seek to its end",
-         "drivers/dma-buf/dma-buf.c dma_buf_show_fdinfo()",
-         "SIM's descriptor is a socket: resolve_dmabuf() and usage() say it (gaudi_device_test)"},
-        {"dma-buf: P2P eligibility of the PCIe route", "drivers/pci/p2pdma.c",
-         "SIM has no place on a bus (peerpath_test)"},
-        {"CB: sizes, mapping, destruction", "command_buffer.c", "SIM has no command buffers (kernelpackets_test)"},
-        {"CS: user's buffers on Gaudi2, the kernel's on Gaudi", "command_submission.c validate_queue_index()",
-         "SIM has no command buffers (kerneldevice_test on both chips)"},
-        {"CS: 64 or 16384 in flight, both directions together", "command_submission.c allocate_cs()",
-         "the kernel backend keeps 48 there and the rest to itself (kerneldevice_test)"},
-        {"CS: the flush's EOPNOTSUPP", "command_submission.c cs_ioctl_flush_pci_hbw_writes()", "both chips have it"},
-        {"WAIT_CS: GONE, BUSY, EINTR", "command_submission.c hl_wait_ioctl()",
-         "a completion comes once (kerneldevice_test)"},
-        {"five HBM stacks: pages of 640 MiB", "gaudi2.c gaudi2_set_dram_properties()",
-         "no preset; HL_SIM_HBM_MB sets the size, and the kernel backend asks the driver for the page"},
-    };
-    for (const Hidden &row : hidden) {
-        std::cout << std::format("{}\n    not here [{}]: {}\n", row.rule, row.source, row.why);
-        EXPECT_FALSE(row.source.empty() || row.why.empty()) << row.rule;
-    }
-    std::cout << std::format("{} rules\n", std::size(hidden));
 }

@@ -11,6 +11,7 @@
 namespace {
 
 using hl::test::BoxIs;
+using hl::test::Found;
 using hl::test::not_finite;
 using hl::test::square;
 using testing::AllOf;
@@ -33,16 +34,10 @@ hl::SsdDecoder decoder()
     return std::move(*made);
 }
 
-struct Result {
-    std::vector<hl::Detection> objects;
-    uint64_t nonfinite;
-};
-
-Result decode(const Tensors &t, const hl::DecodeOptions &options = {}, const hl::DecodeFrame &frame = square)
+Found decode(const Tensors &t, const hl::DecodeOptions &options = {}, const hl::DecodeFrame &frame = square)
 {
     auto d = decoder();
-    const auto out = hl::test::decode(d, frame, options, t.boxes, t.scores, t.classes, t.count);
-    return {{out.objects.begin(), out.objects.end()}, out.nonfinite};
+    return hl::test::found_by(d, frame, options, t.boxes, t.scores, t.classes, t.count);
 }
 
 } // namespace

@@ -8,9 +8,11 @@
 #include <gtest/gtest.h>
 
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <filesystem>
+#include <format>
 #include <fstream>
 
 using namespace hl;
@@ -25,6 +27,35 @@ std::string content(const std::string &path)
     std::ifstream in(path);
     return {std::istreambuf_iterator<char>(in), {}};
 }
+
+mode_t mode_of(const std::string &path)
+{
+    struct stat st{};
+    EXPECT_EQ(::stat(path.c_str(), &st), 0);
+    return st.st_mode & 0777u;
+}
+
+// Root may write everywhere; nobody may not.
+class AsNobody {
+public:
+    AsNobody() : root_(::geteuid() == 0)
+    {
+        if (root_) {
+            EXPECT_EQ(::seteuid(65534), 0);
+        }
+    }
+    AsNobody(const AsNobody &) = delete;
+    AsNobody &operator=(const AsNobody &) = delete;
+    ~AsNobody()
+    {
+        if (root_) {
+            EXPECT_EQ(::seteuid(0), 0);
+        }
+    }
+
+private:
+    bool root_;
+};
 
 size_t files_in(const TemporaryDir &dir)
 {
@@ -48,6 +79,58 @@ TEST(TextFile, IsWrittenWholeAndReplaced)
     struct stat st{};
     ASSERT_EQ(::stat((dir / "b").c_str(), &st), 0);
     EXPECT_EQ(st.st_mode & 0777, 0644u);
+}
+
+TEST(TextFile, AReplacedFileKeepsItsPermissions)
+{
+    const TemporaryDir dir;
+    const mode_t mask = ::umask(022);
+    for (const mode_t mode : {0600u, 0666u, 0640u}) {
+        dir.write("a", "old");
+        ASSERT_EQ(::chmod((dir / "a").c_str(), mode), 0);
+        EXPECT_OK(write_text_file(dir / "a", "new"));
+        EXPECT_EQ(mode_of(dir / "a"), mode);
+        EXPECT_EQ(content(dir / "a"), "new");
+    }
+    ::umask(mask);
+}
+
+// The name of the new file, until it takes the old one's place, can be guessed.
+TEST(TextFile, WhatSomebodyPutInItsWayIsNotWrittenTo)
+{
+    const TemporaryDir dir;
+    const std::string aside = std::format("{}.{}-{}", dir / "a", ::getpid(), ::gettid());
+    dir.write("victim", "precious");
+    std::filesystem::create_hard_link(dir / "victim", aside);
+    EXPECT_OK(write_text_file(dir / "a", "text"));
+    EXPECT_EQ(content(dir / "victim"), "precious");
+    EXPECT_EQ(content(dir / "a"), "text");
+    EXPECT_EQ(files_in(dir), 2u);
+
+    std::filesystem::create_directory(aside);
+    const auto refused = write_text_file(dir / "a", "more");
+    ASSERT_CODE(refused, ErrorCode::FileWrite);
+    EXPECT_EQ(refused.error().sys_errno, EEXIST);
+    EXPECT_EQ(content(dir / "a"), "text");
+    EXPECT_TRUE(std::filesystem::is_directory(aside));
+}
+
+TEST(TextFile, WhatCannotBeReplacedIsWrittenToAsItIs)
+{
+    const TemporaryDir dir;
+    dir.write("a", "a long old text");
+    ASSERT_EQ(::chmod((dir / "a").c_str(), 0666), 0);
+    ASSERT_EQ(::chmod(dir.path().c_str(), 0555), 0);
+    {
+        const AsNobody nobody;
+        EXPECT_OK(write_text_file(dir / "a", "new"));
+        const auto refused = write_text_file(dir / "b", "new");
+        ASSERT_CODE(refused, ErrorCode::FileWrite);
+        EXPECT_EQ(refused.error().sys_errno, EACCES);
+    }
+    ASSERT_EQ(::chmod(dir.path().c_str(), 0755), 0);
+    EXPECT_EQ(content(dir / "a"), "new");
+    EXPECT_EQ(files_in(dir), 1u);
 }
 
 TEST(TextFile, AFullDiskKeepsTheOldFileAndLeavesNothing)

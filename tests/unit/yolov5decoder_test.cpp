@@ -12,6 +12,7 @@
 namespace {
 
 using hl::test::BoxIs;
+using hl::test::Found;
 using hl::test::not_finite;
 using hl::test::square;
 using testing::AllOf;
@@ -28,21 +29,15 @@ hl::Result<hl::YoloV5Decoder> configure(const hl::TensorShape &shape, size_t lab
     return hl::YoloV5Decoder::configure({shape, type}, labels);
 }
 
-struct Result {
-    std::vector<hl::Detection> objects;
-    uint64_t nonfinite;
-};
-
-Result decode(const std::vector<Box> &content, const hl::DecodeOptions &options = {},
-              const hl::DecodeFrame &frame = square)
+Found decode(const std::vector<Box> &content, const hl::DecodeOptions &options = {},
+             const hl::DecodeFrame &frame = square)
 {
     auto d = configure({1, boxes, 5 + classes});
     EXPECT_TRUE(d);
     std::vector<float> tensor(boxes * (5 + classes), 0.f);
     for (size_t i = 0; i < content.size(); ++i)
         std::ranges::copy(content[i], tensor.begin() + static_cast<ptrdiff_t>(i * (5 + classes)));
-    const auto out = hl::test::decode(*d, frame, options, tensor);
-    return {{out.objects.begin(), out.objects.end()}, out.nonfinite};
+    return hl::test::found_by(*d, frame, options, tensor);
 }
 
 } // namespace

@@ -89,6 +89,30 @@ TEST(YoloV8SegDecode, CutsEachObjectOutOfThePrototypes)
     EXPECT_EQ(cells(found.masks[1]), (std::vector<uint8_t>{0, 0, 0, 0, 1, 1, 1, 1}));
 }
 
+// A hostile network may ask for 16 Mi cells for each of its boxes.
+TEST(YoloV8SegDecode, TheCellsOfAFrameAreBounded)
+{
+    constexpr int64_t wide = 2048; // 4 Mi cells
+    auto d = hl::YoloV8SegDecoder::configure({{1, 4 + 8 + 1, boxes}, f32}, {{1, 1, wide, wide}, f32}, 0);
+    ASSERT_TRUE(d);
+    std::vector<float> content((4 + 8 + 1) * boxes, 0.f);
+    for (size_t i = 0; i < 8; ++i) { // of a class each, which keeps them all
+        for (size_t c = 0; c < 4; ++c)
+            content[c * boxes + i] = c < 2 ? 160.f : 320.f;
+        content[(4 + i) * boxes + i] = 0.9f - 0.05f * static_cast<float>(i);
+        content[(4 + 8) * boxes + i] = 1.f;
+    }
+    const std::vector<float> filled(wide * wide, 1.f);
+    for (int frame = 0; frame < 2; ++frame) { // room comes back
+        const auto found = hl::test::decode(*d, square, {}, content, filled);
+        EXPECT_EQ(found.objects.size(), 4u);
+        ASSERT_EQ(found.masks.size(), 4u);
+        EXPECT_EQ(found.cut, 4u);
+        EXPECT_EQ(found.masks[3].cells.size(), size_t{wide * wide});
+        EXPECT_EQ(found.masks[3].cells.back(), 1);
+    }
+}
+
 TEST(YoloV8SegDecode, MasksGoThroughTheLetterbox)
 {
     auto d = configure();

@@ -46,7 +46,7 @@ Result<std::shared_ptr<Chip>> Chip::create(uint32_t device, std::string name, Ch
     if (!session)
         return std::unexpected(std::move(session.error()));
     chip->session_ = std::move(*session);
-    chip->udmabuf_ = open_udmabuf().value_or(UniqueFd());
+    chip->udmabuf_ = try_open_udmabuf();
     return chip;
 }
 
@@ -60,11 +60,11 @@ std::unexpected<Error> Chip::refuse(ErrorCode code, const char *operation, std::
 std::unexpected<Error> Chip::driver_refused(const char *operation, ErrorCode code, std::string cause,
                                             std::string remedy, int err) const
 {
-    if (call_says_lost(err))
+    code = refusal_code(err, code);
+    if (code == ErrorCode::DeviceLost)
         return std::unexpected(lost_error(operation));
-    if (says_no_descriptor(err))
-        return refuse(ErrorCode::FdLimit, operation, "no descriptor is left",
-                      "raise the limit of open files (ulimit -n)", err);
+    if (code == ErrorCode::FdLimit)
+        return refuse(code, operation, "no descriptor is left", "raise the limit of open files (ulimit -n)", err);
     return refuse(code, operation, std::move(cause), std::move(remedy), err);
 }
 
@@ -254,7 +254,7 @@ Result<UniqueFd> Chip::export_device(const Lock &, const Memory &memory, const A
 Result<UniqueFd> Chip::export_host(const Lock &, const Memory &memory, const Allocation &allocation)
 {
     if (!udmabuf_)
-        udmabuf_ = open_udmabuf().value_or(UniqueFd()); // loaded, or permitted, since
+        udmabuf_ = try_open_udmabuf(); // loaded, or permitted, since
     auto fd = allocation.pinned.pages().export_fd(udmabuf_, memory.offset, memory.size);
     if (!fd) {
         fd.error().device = name_;

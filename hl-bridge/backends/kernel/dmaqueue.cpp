@@ -25,7 +25,7 @@ std::string loss_text(int err)
 {
     if (err == ETIMEDOUT)
         return std::format("a copy did not end within {} s, upon which the driver resets the device",
-                           DmaQueue::patience.count());
+                           driver_patience.count());
     return std::format("the driver answered {}", errno_text(err));
 }
 
@@ -129,7 +129,7 @@ void DmaQueue::submit_next(Chip::Lock &lock)
     lock.unlock();
     const CommandBuffers &buffers = way_ == CopyWay::Up ? session->up : session->down;
     const uint32_t used = fill(chip_->kind(), rest, buffers.bytes(place));
-    const auto sequence = session->driver->submit(queue_, buffers.filled(place, used), patience);
+    const auto sequence = session->driver->submit(queue_, buffers.filled(place, used), driver_patience);
     session.reset(); // may close the node
     lock.lock();
     active.filling = false;

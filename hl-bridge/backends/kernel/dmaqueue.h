@@ -33,8 +33,6 @@ class DmaQueue {
 public:
     // Requests that may wait besides those in the driver; as many as the simulator takes.
     static constexpr size_t ring_size = 64;
-    // A submission that takes longer has the driver reset the device. One is 64 MiB at most.
-    static constexpr std::chrono::seconds patience{5};
     static constexpr uint64_t submission_bytes = 64u << 20;
 
     DmaQueue(std::shared_ptr<Chip> chip, CopyWay way) noexcept;

@@ -24,7 +24,7 @@ DeviceInfo describe(const ChipNode &node, const uapi::HwIpInfo &hw)
             .memory_size = hw.dram_size,
             .page_size = hw.dram_page_size,
             .simulated = false,
-            .udmabuf = open_udmabuf().has_value()};
+            .udmabuf = try_open_udmabuf().valid()};
 }
 
 std::unexpected<Error> unusable(const ChipNode &node, std::string cause, std::string remedy, int err)

@@ -2,6 +2,7 @@
 #include "backends/onnx/modelcheck.h"
 
 #include "backends/onnx/wirereader.h"
+#include "core/text.h"
 #include "core/uniquefd.h"
 
 #include <fcntl.h>
@@ -28,7 +29,12 @@ namespace fs = std::filesystem;
 // protobuf messages hold less than 2 GiB (protobuf.dev: "Total size of message"), and an ONNX file is one.
 constexpr uint64_t most_file_bytes = INT32_MAX;
 constexpr unsigned deepest_message = 100; // protobuf's own parser goes no deeper (io/coded_stream.h)
+// Bounds on what a file may have this process remember: files of data, their names' bytes, and names for one tensor, of
+// which exporters write one.
 constexpr size_t most_data_files = 65536;
+constexpr size_t most_name_bytes = size_t{4} << 20;
+constexpr size_t most_locations = 16;
+constexpr size_t shown_name = 200; // of a file, in a message
 // ONNX Runtime takes the offset of a tensor at this location for an address in this process
 // (core/framework/tensorprotoutils.h kTensorProtoMemoryAddressTag).
 constexpr std::string_view memory_address = "*/_ORT_MEM_ADDR_/*";
@@ -100,6 +106,7 @@ private:
 
     WireReader reader_;
     ExternalData found_;
+    size_t name_bytes_ = 0;
 };
 
 Scan::Walked Scan::walk(Message kind, WireReader::Range message, unsigned depth)
@@ -149,13 +156,16 @@ Scan::Walked Scan::entry(WireReader::Range message, Place &place)
         said[(*field)->number - 1] = std::move(*text);
     }
     const auto &[key, value] = said;
-    if (key == "location")
+    if (key == "location") {
+        if (place.locations.size() == most_locations)
+            return std::unexpected(std::format("a tensor's data has more than {} locations", most_locations));
         place.locations.push_back(value);
+    }
     if (key != "offset" && key != "length")
         return {};
     const auto bytes = number(value);
     if (!bytes || *bytes > INT64_MAX / 2)
-        return std::unexpected(std::format("a tensor's data has the {} \"{}\"", key, value.substr(0, 40)));
+        return std::unexpected(std::format("a tensor's data has the {} \"{}\"", key, shown(value, 40)));
     (key == "offset" ? place.offset : place.length) = *bytes;
     return {};
 }
@@ -163,21 +173,16 @@ Scan::Walked Scan::entry(WireReader::Range message, Place &place)
 Scan::Walked Scan::keep(const Place &place)
 {
     for (const std::string &location : place.locations) {
-        uint64_t &needed = found_[location];
-        needed = std::max(needed, place.offset + place.length);
+        const auto [at, added] = found_.try_emplace(location, 0);
+        at->second = std::max(at->second, place.offset + place.length);
+        name_bytes_ += added ? location.size() : 0;
         if (found_.size() > most_data_files)
             return std::unexpected(std::format("it names more than {} files of data", most_data_files));
+        if (name_bytes_ > most_name_bytes)
+            return std::unexpected(
+                std::format("the names of its files of data have more than {} MiB", most_name_bytes >> 20));
     }
     return {};
-}
-
-// A hostile name must not fill the terminal.
-std::string shown(const std::string &name)
-{
-    std::string out;
-    for (const char c : name.substr(0, 200))
-        out += c >= ' ' && c < 127 ? c : '?';
-    return name.size() > 200 ? out + "..." : out;
 }
 
 // One file of external data, seen from the folder of the model.
@@ -193,14 +198,14 @@ private:
     [[nodiscard]] std::unexpected<Error> outside(std::string why) const
     {
         return fail(ErrorCode::ModelDataOutside, "load model",
-                    std::format("{} wants data from \"{}\", {}", model_, shown(location_), why),
+                    std::format("{} wants data from \"{}\", {}", model_, shown(location_, shown_name), why),
                     "put the model and its data into one folder (cp -L follows links), and export with data beside the "
                     "model");
     }
     [[nodiscard]] std::unexpected<Error> missing(std::string why, int err) const
     {
         return fail(ErrorCode::ModelMissing, "load model",
-                    std::format("the data \"{}\" of {} {}", shown(location_), model_, why),
+                    std::format("the data \"{}\" of {} {}", shown(location_, shown_name), model_, why),
                     "copy the data file that belongs to the model beside it", err);
     }
 
@@ -223,15 +228,15 @@ Status DataFile::check(uint64_t needed) const
     if (error)
         return missing(std::format("cannot be opened: {}", errno_text(error.value())), error.value());
     if (std::ranges::mismatch(folder_, file).in1 != folder_.end())
-        return outside(std::format("a link to {}, outside of its folder", file.string()));
+        return outside(std::format("a link to {}, outside of its folder", shown(file.string(), shown_name)));
     struct stat st{};
     if (::stat(file.c_str(), &st) != 0 || !S_ISREG(st.st_mode))
         return missing("is not a file", 0);
     const auto size = static_cast<uint64_t>(st.st_size);
     if (size < needed)
         return fail(ErrorCode::ModelCorrupt, "load model",
-                    std::format("the data \"{}\" of {} has {} bytes, and the model needs {}", shown(location_), model_,
-                                size, needed),
+                    std::format("the data \"{}\" of {} has {} bytes, and the model needs {}",
+                                shown(location_, shown_name), model_, size, needed),
                     "copy or export model and data again");
     return {};
 }

@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "backends/onnx/networkplan.h"
 
+#include "core/text.h"
+
 #include <algorithm>
 #include <filesystem>
 #include <format>
+#include <span>
+#include <utility>
 
 namespace hl {
 namespace {
 
 constexpr int64_t max_side = 16384;
-constexpr uint64_t max_tensor_bytes = uint64_t{1} << 30;
+constexpr uint64_t max_tensor_bytes = uint64_t{1} << 30; // of the input, and of all outputs
+constexpr size_t max_tensors = 128;                      // on either side; detectors have up to 20
+constexpr size_t listed = 8;                             // tensors in a message
 
 constexpr std::string_view taken =
     "one image input of 4 dimensions, uint8, float16 or float32, NCHW or NHWC with 3 channels and "
@@ -19,9 +25,11 @@ constexpr std::string_view taken =
 std::string inputs_text(const std::vector<NetworkTensor> &tensors)
 {
     std::string out;
-    for (const NetworkTensor &t : tensors)
+    for (const NetworkTensor &t : std::span(tensors).first(std::min(tensors.size(), listed)))
         out += std::format("{}{} ({}, {})", out.empty() ? "" : ", ", t.name, t.kind,
                            t.rank > TensorShape::max_rank ? std::format("{} dimensions", t.rank) : t.shape.text());
+    if (tensors.size() > listed)
+        out += std::format(" and {} more", tensors.size() - listed);
     return out.empty() ? "none" : out;
 }
 
@@ -104,8 +112,8 @@ Status check_sections(const Network &network, const Model &model)
             continue;
         return fail(ErrorCode::ModelInfoInvalid, "load model",
                     std::format("{}: section [{}] names no tensor of {}; its inputs: {}; its outputs: {}",
-                                model.info_path, said.name, model.name, inputs_text(network.inputs),
-                                inputs_text(network.outputs)),
+                                model.info_path, shown(said.name, shown_network_name), model.name,
+                                inputs_text(network.inputs), inputs_text(network.outputs)),
                     "name the sections as the network names its tensors");
     }
     return {};
@@ -198,7 +206,7 @@ Status find_ids(NetworkPlan &plan, const Network &network, const Model &model)
     for (TensorInfo &out : plan.outputs) {
         if (out.id.empty())
             if (const auto at = network.metadata.find(out.name); at != network.metadata.end())
-                out.id = at->second;
+                out.id = shown(at->second, shown_network_name);
         any = any || !out.id.empty() || (model.info && model.info->find(out.name));
     }
     if (any || plan.outputs.empty())
@@ -217,6 +225,11 @@ Status find_ids(NetworkPlan &plan, const Network &network, const Model &model)
 Result<NetworkPlan> plan_network(const Network &network, const Model &model)
 {
     NetworkPlan plan;
+    for (const auto &[side, tensors] : {std::pair{"inputs", &network.inputs}, std::pair{"outputs", &network.outputs}})
+        if (tensors->size() > max_tensors)
+            return unsupported(model,
+                               std::format("it has {} {}, at most {} are taken", tensors->size(), side, max_tensors),
+                               "export the model with the tensors that are needed");
     if (auto status = check_sections(network, model); !status)
         return std::unexpected(status.error());
     for (const NetworkTensor &net : network.inputs) {
@@ -225,13 +238,17 @@ Result<NetworkPlan> plan_network(const Network &network, const Model &model)
             return std::unexpected(t.error());
         plan.inputs.push_back(std::move(*t));
     }
+    uint64_t total = 0;
     for (const NetworkTensor &net : network.outputs) {
         auto t = merge(net, TensorDirection::Output, model);
         if (!t)
             return std::unexpected(t.error());
-        // Before the first run, which allocates them.
+        // Before the first run, which allocates them. What is left open only the run can tell.
         const uint64_t elements = t->shape.elements();
         if (t->shape.fixed() && (elements == 0 || elements > max_tensor_bytes / dtype_size(t->type)))
+            return outputs_too_large(model);
+        total += elements * dtype_size(t->type);
+        if (total > max_tensor_bytes)
             return outputs_too_large(model);
         plan.outputs.push_back(std::move(*t));
     }

@@ -346,7 +346,7 @@ Result<std::shared_ptr<Engine>> create_onnx_engine(const Model &model, const Eng
     try {
         return Loader(model, options, std::move(resolver), std::move(measurement)).load();
     } catch (const std::exception &e) {
-        return fail(ErrorCode::ModelCorrupt, "load model", std::format("{}: {}", model.name, e.what()),
+        return fail(ErrorCode::ModelCorrupt, "load model", std::format("{}: {}", model.name, ort_words(e)),
                     "check the model with onnxruntime in Python, and that there is enough memory for it");
     }
 }

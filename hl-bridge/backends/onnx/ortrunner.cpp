@@ -31,7 +31,7 @@ Status OrtRunner::bind_input(size_t i, std::byte *data) noexcept
         input_values_[i] = tensor(inputs_[i], data);
         return {};
     } catch (const std::exception &e) {
-        return fail(ErrorCode::RunFailed, "run inference", e.what(), "report this with the model");
+        return fail(ErrorCode::RunFailed, "run inference", ort_words(e), "report this with the model");
     }
 }
 
@@ -44,7 +44,7 @@ Status OrtRunner::run(std::byte *output) noexcept
                             session_->output_names().data(), output_values_.data(), output_values_.size());
         return {};
     } catch (const std::exception &e) {
-        return fail(ErrorCode::RunFailed, "run inference", std::format("ONNX Runtime: {}", e.what()),
+        return fail(ErrorCode::RunFailed, "run inference", std::format("ONNX Runtime: {}", ort_words(e)),
                     "check the model with other inputs, for instance in Python with onnxruntime");
     }
 }
@@ -71,7 +71,8 @@ Result<std::vector<TensorShape>> first_run(OrtSession &session, std::span<const 
         }
         return shapes;
     } catch (const std::exception &e) {
-        return fail(ErrorCode::ModelUnsupported, "load model", std::format("a first run on zeros failed: {}", e.what()),
+        return fail(ErrorCode::ModelUnsupported, "load model",
+                    std::format("a first run on zeros failed: {}", ort_words(e)),
                     "check the model, and the dims of its .modelinfo, with onnxruntime in Python");
     }
 }

@@ -2,6 +2,7 @@
 #include "backends/onnx/ortsession.h"
 
 #include "core/log.h"
+#include "core/text.h"
 
 #include <onnxruntime_session_options_config_keys.h>
 
@@ -14,11 +15,13 @@
 namespace hl {
 namespace {
 
+constexpr size_t longest_words = 1000;
+
 // ONNX Runtime writes to stderr unless it is given a logger. What it warns about (fallbacks, failed runs whose error we
 // return) is for developers.
 void ORT_API_CALL forward_log(void *, OrtLoggingLevel, const char *, const char *, const char *, const char *message)
 {
-    log(LogLevel::Debug, "onnxruntime", message);
+    log(LogLevel::Debug, "onnxruntime", shown(message, longest_words));
 }
 
 // Keeps std::cerr quiet while it lives. Where ONNX Runtime is linked to a shared libonnx (Debian), both register the
@@ -56,9 +59,9 @@ constexpr std::array<std::pair<DType, ONNXTensorElementDataType>, 13> types{{
     {DType::Bool, ONNX_TENSOR_ELEMENT_DATA_TYPE_BOOL},
 }};
 
-NetworkTensor describe_tensor(std::string name, const Ort::TypeInfo &info)
+NetworkTensor describe_tensor(std::string_view name, const Ort::TypeInfo &info)
 {
-    NetworkTensor out{.name = std::move(name)};
+    NetworkTensor out{.name = shown(name, shown_network_name)};
     if (info.GetONNXType() != ONNX_TYPE_TENSOR) {
         out.kind = "a sequence or map, not a tensor";
         return out;
@@ -82,6 +85,11 @@ NetworkTensor describe_tensor(std::string name, const Ort::TypeInfo &info)
 }
 
 } // namespace
+
+std::string ort_words(const std::exception &error)
+{
+    return shown(trimmed(error.what()), longest_words); // some end their words with a line end
+}
 
 ONNXTensorElementDataType ort_type(DType type) noexcept
 {
@@ -115,20 +123,20 @@ OrtSession::OrtSession(const std::string &path, unsigned threads)
 void OrtSession::describe()
 {
     Ort::AllocatorWithDefaultOptions allocator;
-    for (size_t i = 0; i < session_.GetInputCount(); ++i)
-        network_.inputs.push_back(
-            describe_tensor(session_.GetInputNameAllocated(i, allocator).get(), session_.GetInputTypeInfo(i)));
-    for (size_t i = 0; i < session_.GetOutputCount(); ++i)
-        network_.outputs.push_back(
-            describe_tensor(session_.GetOutputNameAllocated(i, allocator).get(), session_.GetOutputTypeInfo(i)));
+    for (size_t i = 0; i < session_.GetInputCount(); ++i) {
+        names_.push_back(session_.GetInputNameAllocated(i, allocator));
+        input_names_.push_back(names_.back().get());
+        network_.inputs.push_back(describe_tensor(input_names_.back(), session_.GetInputTypeInfo(i)));
+    }
+    for (size_t i = 0; i < session_.GetOutputCount(); ++i) {
+        names_.push_back(session_.GetOutputNameAllocated(i, allocator));
+        output_names_.push_back(names_.back().get());
+        network_.outputs.push_back(describe_tensor(output_names_.back(), session_.GetOutputTypeInfo(i)));
+    }
     const Ort::ModelMetadata metadata = session_.GetModelMetadata();
     for (const Ort::AllocatedStringPtr &key : metadata.GetCustomMetadataMapKeysAllocated(allocator))
         if (const auto value = metadata.LookupCustomMetadataMapAllocated(key.get(), allocator))
-            network_.metadata[key.get()] = value.get();
-    for (const NetworkTensor &t : network_.inputs)
-        input_names_.push_back(t.name.c_str());
-    for (const NetworkTensor &t : network_.outputs)
-        output_names_.push_back(t.name.c_str());
+            network_.metadata[shown(key.get(), shown_network_name)] = value.get();
 }
 
 Result<std::unique_ptr<OrtSession>> OrtSession::open(const std::string &path, unsigned threads)
@@ -140,11 +148,11 @@ Result<std::unique_ptr<OrtSession>> OrtSession::open(const std::string &path, un
         // ONNX Runtime's words name the file; its code tells an unreadable file from one it has no operator for.
         const bool known = e.GetOrtErrorCode() == ORT_NOT_IMPLEMENTED;
         return fail(known ? ErrorCode::ModelUnsupported : ErrorCode::ModelCorrupt, "load model",
-                    std::format("ONNX Runtime {} cannot load {}: {}", version(), path, e.what()),
+                    std::format("ONNX Runtime {} cannot load {}: {}", version(), path, ort_words(e)),
                     known ? "export the model with operators and an opset that this ONNX Runtime has"
                           : "check that the file is a complete .onnx model, and not newer than this ONNX Runtime");
     } catch (const std::exception &e) {
-        return fail(ErrorCode::ModelCorrupt, "load model", std::format("cannot load {}: {}", path, e.what()),
+        return fail(ErrorCode::ModelCorrupt, "load model", std::format("cannot load {}: {}", path, ort_words(e)),
                     "check that the file is a complete .onnx model");
     }
 }

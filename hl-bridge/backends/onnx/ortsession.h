@@ -7,6 +7,7 @@
 
 #include <onnxruntime_cxx_api.h>
 
+#include <exception>
 #include <map>
 #include <memory>
 #include <optional>
@@ -15,9 +16,12 @@
 
 namespace hl {
 
+// Bytes of a network's names that are kept for people to read and for descriptions to quote.
+inline constexpr size_t shown_network_name = 256;
+
 // A tensor at the edge of a network, as the file declares it.
 struct NetworkTensor {
-    std::string name;
+    std::string name;          // as a message may hold it; ONNX Runtime's own is in OrtSession's names
     std::optional<DType> type; // nothing: a type this project has no name for, said in `kind`
     std::string kind;          // "float32", or words such as "string tensor", "sequence"
     TensorShape shape;         // -1 for dimensions left open
@@ -52,9 +56,13 @@ private:
     Ort::Env env_; // ONNX Runtime keeps one per process and counts its users
     Ort::Session session_{nullptr};
     Network network_;
-    std::vector<const char *> input_names_; // into network_
+    std::vector<Ort::AllocatedStringPtr> names_;
+    std::vector<const char *> input_names_; // into names_
     std::vector<const char *> output_names_;
 };
+
+// What ONNX Runtime says of an error, which quotes the file's names as they are, as a message may hold it.
+[[nodiscard]] std::string ort_words(const std::exception &error);
 
 [[nodiscard]] ONNXTensorElementDataType ort_type(DType type) noexcept;
 

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <format>
+#include <utility>
 
 namespace hl::sim {
 namespace {
@@ -42,7 +43,7 @@ Result<std::shared_ptr<Chip>> Chip::create(uint32_t device, std::string name, Se
     chip->hbm_ = std::move(*hbm);
     if (!preset.dram_virtual)
         chip->mmu_.map(preset.dram_address, chip->hbm_.user_bytes(), chip->hbm_.bytes(preset.reserved_bytes));
-    chip->udmabuf_ = open_udmabuf().value_or(UniqueFd());
+    chip->udmabuf_ = try_open_udmabuf();
     return chip;
 }
 
@@ -212,7 +213,7 @@ Status Chip::release(const Memory &memory)
             "socket:", [&open](const struct stat &st) { return std::ranges::find(open, file_id(st)) != open.end(); });
         return std::unexpected(still_exported(whose, open.size(), pids));
     }
-    // The one refusal that reaches a user, EINVAL, is that of memory which is exported still.
+    // EINVAL is the refusal of memory that is exported still; what else can be ordered says that the device is lost.
     const bool device = memory.placement == Placement::Device;
     if (const Fault fault = device ? next_fault(held, FaultPoint::Release) : Fault{}; fault.error == EINVAL)
         return std::unexpected(still_exported(owner(held), 1, {}));
@@ -291,7 +292,7 @@ Result<UniqueFd> Chip::export_device(const Lock &held, const Memory &memory, All
 Result<UniqueFd> Chip::export_host(const Lock &held, const Memory &memory, Allocation &allocation)
 {
     if (!udmabuf_)
-        udmabuf_ = open_udmabuf().value_or(UniqueFd()); // loaded, or permitted, since
+        udmabuf_ = try_open_udmabuf(); // loaded, or permitted, since
     const Fault fault = next_fault(held, FaultPoint::Udmabuf);
     if (auto alive = check_alive(held, "export host pages"); !alive)
         return std::unexpected(std::move(alive.error()));
@@ -317,8 +318,9 @@ Result<Memory> Chip::resolve_dmabuf(int fd)
 {
     const Lock held = lock();
     if (const Fault fault = next_fault(held, FaultPoint::Resolve); fault.error)
-        return refuse(refusal_code(fault.error, ErrorCode::MemoryForeign), "resolve dma-buf",
-                      "the descriptor could not be looked at (HL_SIM_FAULTS)", {}, fault.error);
+        return refuse(says_no_descriptor(fault.error) ? ErrorCode::FdLimit : ErrorCode::MemoryForeign,
+                      "resolve dma-buf", "the descriptor could not be looked at (HL_SIM_FAULTS)", order_remedy,
+                      fault.error);
     const auto id = exported_file(owner(held), fd);
     if (!id)
         return std::unexpected(id.error());
@@ -410,7 +412,7 @@ Error Chip::ended_with(const Lock &held, const char *operation, ErrorCode code, 
             .sys_errno = err,
             .device = name_,
             .cause = "the device reported an error (HL_SIM_FAULTS)",
-            .remedy = {}};
+            .remedy = order_remedy};
 }
 
 int Chip::fence_fault()
@@ -495,10 +497,12 @@ void Chip::lose(const Lock &held)
 Status Chip::recover()
 {
     const Lock held = lock();
-    if (const Fault fault = next_fault(held, FaultPoint::Recover); fault.error)
+    const bool was_lost = std::exchange(lost_, false); // so that it can be lost again
+    if (const Fault fault = next_fault(held, FaultPoint::Recover); fault.error) {
+        lost_ = lost_ || was_lost;
         return std::unexpected(open_error(fault.error));
-    lost_ = false;
-    return {};
+    }
+    return check_alive(held, "recover");
 }
 
 void Chip::close()

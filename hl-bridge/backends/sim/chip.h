@@ -24,6 +24,9 @@
 
 namespace hl::sim {
 
+// Of errors that were ordered, where none is better.
+inline constexpr const char *order_remedy = "take this order out of HL_SIM_FAULTS";
+
 // One allocation. It leaves the tables when it is released and nothing uses it any more.
 struct Allocation {
     Memory memory;           // all of it
@@ -81,12 +84,12 @@ public:
     // Counts one event of a call that is refused with `code` where a fault orders it. An errno that says so loses the
     // device. Errors: `code`, FdLimit, DeviceLost.
     [[nodiscard]] Status strike(const Lock &, FaultPoint point, const char *operation, ErrorCode code,
-                                const char *remedy = "");
+                                const char *remedy = order_remedy);
     // The same, for the device's engine, unless the device is lost already.
     [[nodiscard]] Status check_alive_and_strike(FaultPoint point, const char *operation, ErrorCode code);
     // The error of a submission or completion that ends with this errno, with all that follows for the device.
     [[nodiscard]] Error ended_with(const Lock &, const char *operation, ErrorCode code, int err);
-    // What the opening ends with; the codes are those of the driver (kernel/openladder.cpp), operational or in a reset.
+    // What the opening ends with; the codes are those of a Gaudi's opening, operational or in a reset.
     [[nodiscard]] Error open_error(int err) const;
     // 0, or the errno that the next wait for readers is to meet.
     [[nodiscard]] int fence_fault();

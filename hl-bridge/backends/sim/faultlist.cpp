@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "backends/sim/faultlist.h"
 
+#include "core/text.h"
+#include "device/driveranswer.h"
+
+#include <cerrno>
 #include <charconv>
 #include <cstring>
 #include <format>
@@ -13,17 +17,8 @@ namespace {
 constexpr std::string_view grammar =
     "a comma list of hbm-full, POINT:N=ERRNO, POINT:N=delay:20ms, POINT:N=stall, POINT:N=stall:1s and lost@POINT:N "
     "with POINT one of open, recover, alloc, alloc-device, alloc-host, pages, release, export, udmabuf, resolve, "
-    "copy-submit, copy, "
-    "flush, fence, engine, configure, submit (= frame), run, N from 1; delay and stall only for copy, submit and run";
-constexpr std::string_view blanks = " \t\n";
-
-std::string_view trimmed(std::string_view text)
-{
-    const auto from = text.find_first_not_of(blanks);
-    if (from == std::string_view::npos)
-        return {};
-    return text.substr(from, text.find_last_not_of(blanks) - from + 1);
-}
+    "copy-submit, copy, flush, fence, engine, configure, submit (= frame), run, N from 1; delay and stall only for "
+    "copy, submit and run; release only with EINVAL, EBUSY or ENODEV";
 
 std::optional<uint64_t> parse_number(std::string_view text) noexcept
 {
@@ -71,15 +66,6 @@ std::optional<int> parse_errno(std::string_view name) noexcept
     return std::nullopt;
 }
 
-// A hostile setting must not fill the terminal.
-std::string shown(std::string_view item)
-{
-    std::string out;
-    for (const char c : item.substr(0, 60))
-        out += c >= ' ' && c < 127 ? c : '?';
-    return item.size() > 60 ? out + "..." : out;
-}
-
 } // namespace
 
 std::optional<std::chrono::nanoseconds> parse_duration(std::string_view text) noexcept
@@ -119,7 +105,7 @@ bool FaultList::parse_effect(std::string_view effect, Item &item)
     }
     const auto error = parse_errno(effect);
     item.fault.error = error.value_or(0);
-    return error.has_value();
+    return error && (item.point != FaultPoint::Release || *error == EINVAL || call_says_lost(*error));
 }
 
 bool FaultList::parse_item(std::string_view text)

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/error.h"
+#include "device/driveranswer.h"
 
 #include <array>
 #include <chrono>
@@ -35,9 +36,6 @@ enum class FaultPoint : uint8_t {
 };
 inline constexpr size_t fault_points = 18;
 
-// How long the driver leaves a submission alone before it resets the device (kernel/dmaqueue.h patience).
-inline constexpr std::chrono::seconds driver_patience{5};
-
 // What happens to one event.
 struct Fault {
     int error = 0;                                       // fails with this errno
@@ -59,14 +57,15 @@ struct Fault {
 //   point  = "open" | "recover" | "alloc" | "alloc-device" | "alloc-host" | "pages" | "release" | "export" | "udmabuf"
 //          | "resolve" | "copy-submit" | "copy" | "flush" | "fence" | "engine" | "configure" | "submit" | "frame" |
 //          "run"
-//   effect = ERRNO                        a name as in errno.h, e.g. ENOMEM, EIO
+//   effect = ERRNO                        a name as in errno.h, e.g. ENOMEM, EIO; of release EINVAL (exported still),
+//                                         EBUSY or ENODEV only
 //          | "delay:" T ( "us" | "ms" | "s" )      copy, submit and run only, T at most one hour
 //          | "stall" [ ":" T unit ]       copy, submit and run only: does not complete; after T (else 5 s) the driver
 //                                         loses its patience and resets the device
 //
 // An errno becomes the error that the driver's would (device/driveranswer.h): where the driver so says that the device
-// is lost, it is. EAGAIN on a copy, submit or run refuses it with QueueFull, as a queue does that has no room; any
-// other errno fails the completion of a copy or run, and refuses what the other points are about.
+// is lost, it is. EAGAIN on a copy-submit, copy, submit or run refuses it with QueueFull, as a queue does that has no
+// room; any other errno fails the completion of a copy or run, and refuses what the other points are about.
 class FaultList {
 public:
     // Errors: DeviceConfig naming the item and the grammar.

@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -34,8 +35,8 @@ struct Address {
     [[nodiscard]] const sockaddr *get() const noexcept { return reinterpret_cast<const sockaddr *>(&address); }
 };
 
-// The process that listens on the name, or did until only exports held it (Chip): the credentials a connecting peer
-// sees are those at listen().
+// Who has the name. The credentials that a connecting peer sees are those at listen(): of the process that has the
+// device open, or of one that has closed it and whose exported frames hold the name (Chip), which may be this one.
 std::string owner_text(const Address &address)
 {
     const UniqueFd probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -43,10 +44,13 @@ std::string owner_text(const Address &address)
     socklen_t size = sizeof owner;
     if (!probe || ::connect(probe.get(), address.get(), address.length) < 0 ||
         ::getsockopt(probe.get(), SOL_SOCKET, SO_PEERCRED, &owner, &size) < 0 || owner.pid == 0)
-        return "another process";
+        return "is owned by another process, or held by frames that were exported from it";
+    if (owner.pid == ::getpid())
+        return "is held by frames that this process exported from it";
     if (::kill(owner.pid, 0) < 0 && errno == ESRCH)
-        return std::format("process {} that has ended, of whose exported frames some are open elsewhere", owner.pid);
-    return holders_text({owner.pid});
+        return std::format("is owned by process {} that has ended, of whose exported frames some are open elsewhere",
+                           owner.pid);
+    return std::format("is owned by {}, or held by frames that were exported from it", holders_text({owner.pid}));
 }
 
 } // namespace
@@ -69,7 +73,7 @@ Result<UniqueFd> lock_name(std::string_view name)
     if (err != EADDRINUSE)
         return fail(ErrorCode::DeviceUnusable, operation, "the name could not be held",
                     "use device=sim, which is private to a process", err, device);
-    return fail(ErrorCode::DeviceBusy, operation, std::format("{} is owned by {}", device, owner_text(address)),
+    return fail(ErrorCode::DeviceBusy, operation, std::format("{} {}", device, owner_text(address)),
                 "end that process or close the frames that were exported from the device, or use another name or "
                 "device=sim, which is private to a process",
                 EBUSY, device);

@@ -14,8 +14,7 @@ namespace hl::sim {
 //   HL_SIM_CHIP        the preset: gaudi2 (default) or gaudi
 //   HL_SIM_HBM_MB      MiB of HBM a user may allocate; 1 to 1048576; default what the chip has
 //   HL_SIM_BAR_MB      MiB from the start of the HBM (the reserved part included) that its PCI BAR reaches, beyond
-//   which
-//                      nothing can be exported; 1 to 2097152; default all
+//                      which nothing can be exported; 1 to 2097152; default all
 //   HL_SIM_DMA_US      microseconds that each DMA request takes at least; default 0
 //   HL_SIM_DMA_GBPS    10^9 bytes per second of each DMA direction, a decimal number above 0; default: as fast as the
 //                      CPU copies

@@ -91,6 +91,27 @@ def folds(folder):
     save(folder, "folds", model(nodes, [output], [("dims", np.array([1 << 22, 1 << 22], np.int64))]))
 
 
+def many(folder):
+    """50 outputs of 768 MiB, each of which might be taken alone."""
+    dims = (1, 3, 1 << 26)
+    nodes, _ = means()
+    nodes += [helper.make_node("Unsqueeze", ["raw", "axis"], ["flat"])]
+    nodes += [helper.make_node("Expand", ["flat", "dims"], [f"out{i}"]) for i in range(50)]
+    outputs = [helper.make_tensor_value_info(f"out{i}", TensorProto.FLOAT, dims) for i in range(50)]
+    save(folder, "many", model(nodes, outputs, [("axis", np.array([2], np.int64)),
+                                                ("dims", np.array(dims, np.int64))]))
+
+
+def names(folder):
+    """`means` 1x3 of `image`, whose names and id hold what steers a terminal; one has 10000 bytes."""
+    image, output = "image\x1b[2J", "means\x1b[2J" + 10000 * "x"
+    nodes = [helper.make_node("ReduceMean", [image], [output], axes=[2, 3], keepdims=0)]
+    made = model(nodes, [helper.make_tensor_value_info(output, TensorProto.FLOAT, [1, 3])])
+    made.graph.input[0].name = image
+    made.metadata_props[0].value = "some\x1bthing"
+    save(folder, "names", made)
+
+
 def sizes(folder):
     """Inputs and weights of absurd sizes."""
     for name, dims in (("input-huge", [1, 3, 1 << 40, 1 << 40]), ("input-zero", [1, 3, 0, 8]),
@@ -113,7 +134,7 @@ def main():
     if len(sys.argv) != 2:
         print("usage: make_hostile_models.py DIR", file=sys.stderr)
         return 2
-    for make in (external, strings, sequence, vast, overflow, folds, sizes):
+    for make in (external, strings, sequence, vast, overflow, folds, many, names, sizes):
         make(sys.argv[1])
     return 0
 
