@@ -237,6 +237,22 @@ def rank3(folder):
     graph.write(folder, ["scale-mode=stretch"])
 
 
+def endless(folder):
+    """`turned` 1: an image that is not black is worked on without end, a black one not at all."""
+    value = helper.make_tensor_value_info
+    body = helper.make_graph([helper.make_node("Identity", ["go"], ["on"]), helper.make_node("Neg", ["value"], ["next"])], "turn",
+                             [value("turn", TensorProto.INT64, []), value("go", TensorProto.BOOL, []), value("value", TensorProto.FLOAT, [1])],
+                             [value("on", TensorProto.BOOL, []), value("next", TensorProto.FLOAT, [1])])
+    graph = Graph("endless")
+    graph.input("image", [1, 3, 32, 32], ranges=UNIT)
+    graph.add("ReduceMax", ["image"], "brightest", keepdims=0)
+    graph.add("Mul", ["brightest", graph.constant("many", np.array(1e18, np.float32))], "wanted")
+    graph.add("Cast", ["wanted"], "turns", to=TensorProto.INT64)
+    graph.add("Loop", ["turns", graph.constant("start", np.array(True)), graph.constant("first", np.ones(1, np.float32))], "turned", body=body)
+    graph.output("turned", [1])
+    graph.write(folder, ["scale-mode=stretch"])
+
+
 def random_boxes(rng, sort, count, side):
     """count x 4 centre x, centre y, width, height; crowded ones are nearly the same few, ties the very same."""
     boxes = np.concatenate([rng.uniform(-8, side + 8, (count, 2)), rng.uniform(1, side / 3, (count, 2))], axis=1)
@@ -385,6 +401,7 @@ def main():
     dynamic(folder)
     selects(folder)
     rank3(folder)
+    endless(folder)
     bank(folder)
     heads(folder)
     return 0

@@ -48,7 +48,7 @@ class Descriptions(unittest.TestCase):
 
     def test_test_models(self):
         found = [name for name in sorted(os.listdir(FOLDER)) if name.endswith(".onnx")]
-        self.assertEqual(len(found), 17)
+        self.assertEqual(len(found), 18)
         for name in found:
             with self.subTest(name):
                 self.check(os.path.join(FOLDER, name))

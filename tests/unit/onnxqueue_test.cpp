@@ -12,6 +12,7 @@
 #include <condition_variable>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <future>
 #include <map>
 #include <mutex>
@@ -126,6 +127,37 @@ TEST_F(OnnxQueueTest, DestructionEndsEveryRequest)
         ASSERT_EQ(ends.size(), 1u) << id;
         EXPECT_TRUE(!ends[0] || ends[0] == ErrorCode::Cancelled);
     }
+}
+
+namespace {
+
+// What other threads than this one have computed.
+std::chrono::nanoseconds others_work()
+{
+    const auto of = [](clockid_t clock) {
+        timespec time{};
+        ::clock_gettime(clock, &time);
+        return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+    };
+    return of(CLOCK_PROCESS_CPUTIME_ID) - of(CLOCK_THREAD_CPUTIME_ID);
+}
+
+} // namespace
+
+TEST_F(OnnxQueueTest, DestructionStopsTheNetworkThatRuns)
+{
+    engine = create(test_model("endless.onnx")).value();
+    ASSERT_TRUE(engine->configure(format));
+    CompletionWaiter waiter;
+    const InferRequest endless = request(1);
+    ASSERT_TRUE(engine->submit(std::span(&endless, 1), waiter));
+    for (const auto begin = others_work(); others_work() - begin < std::chrono::milliseconds(20);)
+        std::this_thread::yield();
+    engine.reset();
+    const Status ended = waiter.wait().value();
+    ASSERT_FALSE(ended);
+    EXPECT_EQ(ended.error().code, ErrorCode::Cancelled);
+    EXPECT_EQ(ended.error().cause, "the engine was closed while it ran");
 }
 
 namespace {

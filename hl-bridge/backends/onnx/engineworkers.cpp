@@ -13,13 +13,14 @@ constexpr size_t least_queue = 16;
 } // namespace
 
 EngineWorkers::EngineWorkers(const EngineInfo &info, std::vector<size_t> plane_input,
-                             const std::vector<std::shared_ptr<OrtRunner>> &runners)
+                             std::vector<std::shared_ptr<OrtRunner>> runners)
     : core_(std::make_shared<Core>())
 {
     core_->ring.resize(std::max<size_t>(least_queue, 2 * std::max(info.in_flight, info.callers)));
     core_->plane_input = std::move(plane_input);
-    for (unsigned i = 0; i < runners.size(); ++i)
-        threads_.emplace_back([core = core_, i, runner = runners[i]] { work(core, i, runner); });
+    core_->runners = std::move(runners);
+    for (unsigned i = 0; i < core_->runners.size(); ++i)
+        threads_.emplace_back([core = core_, i] { work(core, i); });
 }
 
 EngineWorkers::~EngineWorkers()
@@ -29,6 +30,8 @@ EngineWorkers::~EngineWorkers()
         core_->stopping = true;
     }
     core_->work.notify_all();
+    for (const auto &runner : core_->runners)
+        runner->stop();
     // Joining oneself is impossible, and joining the others while this thread delivers could wait for them forever.
     const bool inside =
         std::ranges::any_of(threads_, [](const std::thread &t) { return t.get_id() == std::this_thread::get_id(); });
@@ -40,7 +43,7 @@ EngineWorkers::~EngineWorkers()
         thread.join();
 }
 
-void EngineWorkers::work(const std::shared_ptr<Core> &core, unsigned index, const std::shared_ptr<OrtRunner> &runner)
+void EngineWorkers::work(const std::shared_ptr<Core> &core, unsigned index)
 {
     for (;;) {
         EngineTask task;
@@ -63,20 +66,24 @@ void EngineWorkers::work(const std::shared_ptr<Core> &core, unsigned index, cons
             completion.status = fail(ErrorCode::RunTimeout, "run inference", "the deadline passed before the start",
                                      "lower the frame rate or the number of requests in flight");
         else
-            completion.status = execute(*core, index, *runner, task);
+            completion.status = execute(*core, index, task);
         completion.finished = Clock::now();
         {
             // Counted out before the listener is told, so that it may submit the next request at once.
             const std::lock_guard lock(core->mutex);
             --core->running;
+            stopping = core->stopping;
         }
+        if (stopping && !completion.status && completion.status.error().code == ErrorCode::RunFailed)
+            completion.status = fail(ErrorCode::Cancelled, "run inference", "the engine was closed while it ran", {});
         const std::lock_guard lock(core->delivery);
         task.listener->completed(std::move(completion));
     }
 }
 
-Status EngineWorkers::execute(const Core &core, unsigned index, OrtRunner &runner, const EngineTask &task)
+Status EngineWorkers::execute(const Core &core, unsigned index, const EngineTask &task)
 {
+    OrtRunner &runner = *core.runners[index];
     if (task.plan) {
         task.plan->preprocess.run(task.view, task.region, task.plan->scratch[index].span(), runner.input(0));
     } else {

@@ -42,13 +42,14 @@ struct EngineTask {
 };
 
 // The threads that run a model, and the bounded queue before them. Completions are delivered by the workers, one at a
-// time. Destruction completes what is queued with Cancelled and waits for what runs; on a worker's own thread (the last
-// reference dropped by a listener) it does not wait, but a process that exits does (core/stragglers.h).
+// time. Destruction completes what is queued with Cancelled, stops what runs before its network's next node, and waits
+// for that; on a worker's own thread (the last reference dropped by a listener) it does not wait, but a process that
+// exits does (core/stragglers.h).
 class EngineWorkers {
 public:
     // `plane_input`: for raw planes, which input takes plane i. One worker per runner.
     EngineWorkers(const EngineInfo &info, std::vector<size_t> plane_input,
-                  const std::vector<std::shared_ptr<OrtRunner>> &runners);
+                  std::vector<std::shared_ptr<OrtRunner>> runners);
     ~EngineWorkers();
     EngineWorkers(const EngineWorkers &) = delete;
     EngineWorkers &operator=(const EngineWorkers &) = delete;
@@ -89,10 +90,11 @@ private:
         bool stopping = false;
         std::mutex delivery; // held while a listener is told
         std::vector<size_t> plane_input;
+        std::vector<std::shared_ptr<OrtRunner>> runners; // one a worker
     };
 
-    static void work(const std::shared_ptr<Core> &core, unsigned index, const std::shared_ptr<OrtRunner> &runner);
-    static Status execute(const Core &core, unsigned index, OrtRunner &runner, const EngineTask &task);
+    static void work(const std::shared_ptr<Core> &core, unsigned index);
+    static Status execute(const Core &core, unsigned index, const EngineTask &task);
 
     std::shared_ptr<Core> core_; // the threads' too
     std::vector<std::thread> threads_;

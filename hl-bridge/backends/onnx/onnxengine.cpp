@@ -26,10 +26,10 @@ constexpr size_t max_plans = 8; // frame formats remembered at once; a stream ha
 // An Engine over the workers: checks requests and keeps the preprocessing plans.
 class OnnxEngine final : public Engine {
 public:
-    OnnxEngine(EngineInfo info, NetworkPlan plan, const std::vector<std::shared_ptr<OrtRunner>> &runners,
+    OnnxEngine(EngineInfo info, NetworkPlan plan, std::vector<std::shared_ptr<OrtRunner>> runners,
                std::shared_ptr<MemoryResolver> resolver)
         : info_(std::move(info)), plan_(std::move(plan)), resolver_(std::move(resolver)),
-          workers_(info_, plan_.plane_input, runners)
+          workers_(info_, plan_.plane_input, std::move(runners))
     {}
 
     [[nodiscard]] const EngineInfo &info() const noexcept override { return info_; }
@@ -334,7 +334,7 @@ Result<std::shared_ptr<Engine>> Loader::load()
         runners.push_back(
             std::make_shared<OrtRunner>(std::move(*own), info_.inputs, info_.outputs, info_.input == InputKind::Image));
     }
-    return std::make_shared<OnnxEngine>(info_, plan_, runners, resolver_);
+    return std::make_shared<OnnxEngine>(info_, plan_, std::move(runners), resolver_);
 }
 
 } // namespace

@@ -49,6 +49,16 @@ Status OrtRunner::run(std::byte *output) noexcept
     }
 }
 
+// SetTerminate() sets a flag that the executor reads between nodes, those of subgraphs too.
+void OrtRunner::stop() noexcept
+{
+    try {
+        options_.SetTerminate();
+    } catch (const std::exception &) {
+        return; // it runs to its end
+    }
+}
+
 Result<std::vector<TensorShape>> first_run(OrtSession &session, std::span<const EngineTensor> inputs)
 {
     try {

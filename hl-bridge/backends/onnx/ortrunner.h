@@ -27,6 +27,8 @@ public:
 
     // Runs once, outputs at their offsets from `output`. Errors: RunFailed.
     [[nodiscard]] Status run(std::byte *output) noexcept;
+    // Has run(), the present one and all to come, end as failed before its next node. From any thread.
+    void stop() noexcept;
 
 private:
     [[nodiscard]] Ort::Value tensor(const EngineTensor &t, std::byte *data) const;
