@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <format>
 
@@ -31,7 +32,9 @@ Result<std::string> read_bounded_file(const std::string &path, size_t limit, Err
         return fail(invalid, operation,
                     std::format("{} has {} bytes, a {} has at most {}", path, st.st_size, what, limit),
                     std::format("check that {} is a {}", path, what));
-    std::string text(limit + 1, '\0');
+    // Files of procfs say that they are empty.
+    const size_t most = std::min(limit, std::max(static_cast<size_t>(st.st_size), size_t{65536}));
+    std::string text(most + 1, '\0');
     size_t got = 0;
     while (got < text.size()) {
         const ssize_t n = ::read(fd.get(), text.data() + got, text.size() - got);
@@ -46,8 +49,8 @@ Result<std::string> read_bounded_file(const std::string &path, size_t limit, Err
             break;
         got += static_cast<size_t>(n);
     }
-    if (got > limit)
-        return fail(invalid, operation, std::format("{} has more than {} bytes", path, limit),
+    if (got > most)
+        return fail(invalid, operation, std::format("{} has more than {} bytes", path, most),
                     std::format("check that {} is a {}", path, what));
     text.resize(got);
     return text;

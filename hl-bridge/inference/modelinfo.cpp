@@ -223,9 +223,10 @@ Result<TensorInfo> Parser::tensor(const char *section) const
                    "write the id decoders look for, for instance id=yolo-v8-out");
 
     out.bind = value(section, "bind").value_or("");
-    if (out.bind.starts_with(file_binding) && out.bind.size() > file_binding.size())
-        out.bind = std::string(file_binding) +
-                   (std::filesystem::path(path_).parent_path() / out.bind.substr(file_binding.size())).string();
+    if (!out.bind.empty() && out.direction == TensorDirection::Output)
+        return bad(section, "bind", "an output is bound to nothing", "remove the key");
+    if (const bool file = out.bind.starts_with(file_binding) && out.bind.size() > file_binding.size(); file)
+        ; // found when it is loaded
     else if (constexpr std::array<std::string_view, 4> frame{"", "frame:y", "frame:uv", "frame:rgb"};
              std::ranges::find(frame, out.bind) == frame.end())
         return bad(section, "bind", std::format("{} is not known", shown(out.bind)),

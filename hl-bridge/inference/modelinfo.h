@@ -27,7 +27,7 @@ struct TensorInfo {
     DType type = DType::Float32;
     TensorShape shape;
     std::string bind; // whence an input of a recipe gets its bytes: "frame:y", "frame:uv", "frame:rgb", or "file:" and
-                      // the path as resolved beside the file; empty: not said. Ours, stock readers ignore it
+                      // a path beside the .modelinfo (datafile.h); empty: not said. Ours, stock readers ignore it
     bool column_major = false;                     // dims-order=col-major
     std::vector<std::pair<double, double>> ranges; // input value range per channel, e.g. {0,1}; empty: unknown
 };

@@ -101,8 +101,11 @@ TEST_F(ModelInfoTest, ReadsBindings)
     }
     const auto file = load(with("dims-order=row-major", "bind=file:data/w.bin"));
     ASSERT_TRUE(file) << file.error().details();
-    EXPECT_EQ(file->find("images")->bind, "file:" + (dir / "data/w.bin"));
+    EXPECT_EQ(file->find("images")->bind, "file:data/w.bin");
     EXPECT_EQ(file->find("out/put:0")->bind, "");
+    const auto output = load(with("dir=output", "dir=output\nbind=frame:y"));
+    ASSERT_FALSE(output);
+    EXPECT_THAT(output.error().cause, HasSubstr("bound to nothing"));
     for (const char *bind : {"frame:v", "frame", "file:", "y", "Frame:y"}) {
         const auto refused = load(with("dims-order=row-major", std::string("bind=") + bind));
         ASSERT_FALSE(refused) << bind;

@@ -107,7 +107,7 @@ TEST(RecipeBinding, RgbAndDataFromAFile)
     EXPECT_EQ(bound->frame.height, 77u);
     ASSERT_EQ(bound->files.size(), 1u);
     EXPECT_EQ(bound->files[0].tensor, 1u);
-    EXPECT_EQ(bound->files[0].path, "/models/w.bin");
+    EXPECT_EQ(bound->files[0].location, "w.bin");
     ASSERT_EQ(bound->inputs.size(), 2u);
     EXPECT_EQ(bound->inputs[0].name, "weights");
     EXPECT_EQ(bound->inputs[1].name, "image");

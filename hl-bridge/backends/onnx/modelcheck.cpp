@@ -4,6 +4,7 @@
 #include "backends/onnx/wirereader.h"
 #include "core/text.h"
 #include "core/uniquefd.h"
+#include "inference/datafile.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -185,74 +186,30 @@ Scan::Walked Scan::keep(const Place &place)
     return {};
 }
 
-// One file of external data, seen from the folder of the model.
-class DataFile {
-public:
-    DataFile(const std::string &model, const fs::path &folder, const std::string &location)
-        : model_(model), folder_(folder), location_(location)
-    {}
-
-    [[nodiscard]] Status check(uint64_t needed) const;
-
-private:
-    [[nodiscard]] std::unexpected<Error> outside(std::string why) const
-    {
-        return fail(ErrorCode::ModelDataOutside, "load model",
-                    std::format("{} wants data from \"{}\", {}", model_, shown(location_, shown_name), why),
-                    "put the model and its data into one folder (cp -L follows links), and export with data beside the "
-                    "model");
-    }
-    [[nodiscard]] std::unexpected<Error> missing(std::string why, int err) const
-    {
-        return fail(ErrorCode::ModelMissing, "load model",
-                    std::format("the data \"{}\" of {} {}", shown(location_, shown_name), model_, why),
-                    "copy the data file that belongs to the model beside it", err);
-    }
-
-    const std::string &model_;
-    const fs::path &folder_; // without links
-    const std::string &location_;
-};
-
-Status DataFile::check(uint64_t needed) const
+Status check_data_file(const std::string &model, const std::string &location, uint64_t needed)
 {
-    const fs::path name(location_);
-    if (location_.empty() || location_.find('\0') != std::string::npos || location_ == memory_address)
-        return outside("which is no file name");
-    if (name.is_absolute())
-        return outside("an absolute path");
-    if (std::ranges::contains(name, fs::path("..")))
-        return outside("which leaves its folder");
+    if (location == memory_address)
+        return fail(ErrorCode::ModelDataOutside, "load model",
+                    std::format("{} wants data from \"{}\", which is no file name", model, location),
+                    "export the model anew, with its data in one folder with it");
+    const auto file = find_data_file(model, location);
+    if (!file)
+        return std::unexpected(file.error());
     std::error_code error;
-    const fs::path file = fs::canonical(folder_ / name, error);
-    if (error)
-        return missing(std::format("cannot be opened: {}", errno_text(error.value())), error.value());
-    if (std::ranges::mismatch(folder_, file).in1 != folder_.end())
-        return outside(std::format("a link to {}, outside of its folder", shown(file.string(), shown_name)));
-    struct stat st{};
-    if (::stat(file.c_str(), &st) != 0 || !S_ISREG(st.st_mode))
-        return missing("is not a file", 0);
-    const auto size = static_cast<uint64_t>(st.st_size);
-    if (size < needed)
-        return fail(ErrorCode::ModelCorrupt, "load model",
-                    std::format("the data \"{}\" of {} has {} bytes, and the model needs {}",
-                                shown(location_, shown_name), model_, size, needed),
-                    "copy or export model and data again");
-    return {};
+    const uint64_t size = fs::file_size(*file, error);
+    if (!error && size >= needed)
+        return {};
+    return fail(ErrorCode::ModelCorrupt, "load model",
+                std::format("the data \"{}\" of {} has {} bytes, and the model needs {}", shown(location, shown_name),
+                            model, error ? 0 : size, needed),
+                "copy or export model and data again");
 }
 
 Status check_external_data(const std::string &path, const ExternalData &data)
 {
-    fs::path folder = fs::path(path).parent_path();
-    std::error_code error;
-    folder = fs::canonical(folder.empty() ? fs::path(".") : folder, error);
-    if (error)
-        return fail(ErrorCode::ModelMissing, "load model",
-                    std::format("the folder of {} cannot be opened: {}", path, errno_text(error.value())),
-                    "check the path and its permissions", error.value());
     uint64_t total = 0;
     for (const auto &[location, needed] : data) {
-        if (auto fits = DataFile(path, folder, location).check(needed); !fits)
+        if (auto fits = check_data_file(path, location, needed); !fits)
             return fits;
         total += needed;
     }

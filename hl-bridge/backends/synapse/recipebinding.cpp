@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #include "backends/synapse/recipebinding.h"
 
+#include "core/text.h"
+
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -16,6 +18,7 @@ constexpr const char *operation = "load model";
 constexpr uint64_t max_side = 16384;
 constexpr uint64_t max_tensor_bytes = uint64_t{1} << 32;
 constexpr std::string_view file_prefix = "file:";
+constexpr size_t most_told = 32; // tensors of each direction in a message
 
 // What a frame's plane may be called in a description, and what its samples are.
 struct PlaneName {
@@ -65,18 +68,26 @@ std::optional<Size> frame_size(const RecipeTensor &tensor, const PlaneName &name
 std::string tensors_text(std::span<const RecipeTensor> tensors, bool inputs)
 {
     std::string out;
+    size_t count = 0;
     for (const RecipeTensor &tensor : tensors)
-        if (tensor.input == inputs)
+        if (tensor.input == inputs && ++count <= most_told)
             out += std::format("{}{}", out.empty() ? "" : ", ", tensor.text());
+    if (count > most_told)
+        out += std::format(" and {} more", count - most_told);
     return out.empty() ? "none" : out;
 }
 
+// Whether a key file may have a section of that name that means the tensor.
+bool can_be_described(const std::string &name)
+{
+    return !name.empty() && name != "modelinfo" && name != "gst-habana" && shown(name, name.size()) == name &&
+           name.find_first_of("[]") == std::string::npos;
+}
+
 // What the tensors could be, by their shapes.
-std::string guess_binding(std::span<const RecipeTensor> tensors, const RecipeTensor &input)
+std::string guess_binding(const RecipeTensor &input, bool has_uv)
 {
     if (input.type == abi::type_uint8) {
-        const bool has_uv = std::ranges::any_of(
-            tensors, [](const RecipeTensor &t) { return t.input && t.type == abi::type_uint8 && plane_size(t, 2); });
         if (plane_size(input, 3))
             return "frame:rgb";
         if (plane_size(input, 2))
@@ -92,7 +103,9 @@ ModelInfo guess_description(std::span<const RecipeTensor> tensors, const std::st
     const std::string stem = std::filesystem::path(model_name).stem().string();
     ModelInfo info;
     info.version = "1.0";
-    for (const RecipeTensor &tensor : tensors) {
+    const bool has_uv = std::ranges::any_of(
+        tensors, [](const RecipeTensor &t) { return t.input && t.type == abi::type_uint8 && plane_size(t, 2); });
+    for (const RecipeTensor &tensor : tensors.first(std::min(tensors.size(), most_told))) {
         TensorInfo t{.name = tensor.name,
                      .direction = tensor.input ? TensorDirection::Input : TensorDirection::Output,
                      .id = {},
@@ -101,7 +114,7 @@ ModelInfo guess_description(std::span<const RecipeTensor> tensors, const std::st
                      .bind = {},
                      .ranges = {}};
         if (tensor.input) {
-            t.bind = guess_binding(tensors, tensor);
+            t.bind = guess_binding(tensor, has_uv);
         } else {
             // YOLOv8 and v11 heads: 1 x (4 + classes) x candidates.
             const bool yolo = t.shape.rank() == 3 && t.shape[1] > 4 && t.shape[2] > t.shape[1];
@@ -154,6 +167,8 @@ private:
 
 Status Binder::check_tensor(const RecipeTensor &tensor) const
 {
+    if (!can_be_described(tensor.name))
+        return unusable(tensor, "has a name that no .modelinfo can hold");
     if (tensor.kind != abi::data_tensor && tensor.kind != abi::data_tensor_dynamic)
         return unusable(tensor, "is no data, but a shape or something for the host");
     if (!tensor.fixed)
@@ -235,7 +250,7 @@ Status Binder::bind_input(size_t index, const TensorInfo &info)
         return refuse(std::format("nothing says what input {} gets: {} has no bind= in a section [{}]",
                                   tensors_[index].name, model_.info_path, tensors_[index].name));
     if (info.bind.starts_with(file_prefix)) {
-        binding_.files.push_back({.tensor = index, .path = info.bind.substr(file_prefix.size())});
+        binding_.files.push_back({.tensor = index, .location = info.bind.substr(file_prefix.size())});
         return {};
     }
     const auto name = std::ranges::find(plane_names, info.bind, &PlaneName::name);
@@ -337,7 +352,7 @@ std::string RecipeTensor::text() const
     std::string size;
     for (auto d = dims.rbegin(); d != dims.rend(); ++d)
         size += std::format("{}{}", size.empty() ? "" : "x", *d);
-    return std::format("{} {} {}", name,
+    return std::format("{} {} {}", shown(name),
                        known ? std::string(dtype_name(*known)) : std::format("type {:#x}", std::to_underlying(type)),
                        size.empty() ? "scalar" : size);
 }

@@ -47,7 +47,8 @@ struct RecipeBinding {
     };
     struct File {
         size_t tensor = 0;
-        std::string path; // of as many bytes as the tensor has, in its order
+        // Of a file (datafile.h) of as many bytes as the tensor has, in its order.
+        std::string location;
     };
     struct Output {
         size_t tensor = 0;

@@ -5,7 +5,9 @@
 #include "backends/synapse/streamqueue.h"
 #include "core/log.h"
 #include "core/stragglers.h"
+#include "core/text.h"
 #include "inference/boundedfile.h"
+#include "inference/datafile.h"
 
 #include <algorithm>
 #include <array>
@@ -28,9 +30,18 @@ constexpr uint64_t output_alignment = 64; // EngineTensor::offset
 constexpr const char *room_remedy =
     "give frames less memory with HL_SYNAPSE_POOL_MB, load fewer models, or compile a smaller one";
 
+// More than any chip has, and little enough to be rounded up and added to.
+constexpr uint64_t most_workspace = uint64_t{1} << 48;
+
 uint64_t aligned(uint64_t bytes, uint64_t alignment) noexcept
 {
     return (bytes + alignment - 1) / alignment * alignment;
+}
+
+// Rounded up.
+uint64_t mebibytes(uint64_t bytes) noexcept
+{
+    return (bytes >> 20) + (bytes % (1 << 20) != 0);
 }
 
 std::string format_text(const FrameFormat &format)
@@ -139,13 +150,14 @@ private:
     // What a file holds for a tensor, on its way to the device.
     struct FileData {
         OwnedMemory pages;
+        size_t tensor = 0;   // of the recipe's
         uint64_t source = 0; // the CPU's address
         uint64_t target = 0; // the device's
         uint64_t bytes = 0;
     };
 
     void describe(const Model &model);
-    [[nodiscard]] Status prepare_file(const RecipeBinding::File &file);
+    [[nodiscard]] Status prepare_file(const Model &model, const RecipeBinding::File &file);
     [[nodiscard]] std::vector<abi::LaunchTensor> launch_tensors() const;
     [[nodiscard]] bool add_slot();
     [[nodiscard]] Status check(const Chip::Lock &lock, const InferRequest &request, Slot &slot) const;
@@ -173,8 +185,8 @@ private:
 
 void SynapseEngine::Core::describe(const Model &model)
 {
-    const Library &library = loaded_->recipe.library();
-    info_.name = library.is_double() ? "SynapseAI double: computes on the host" : "synapse";
+    const std::string &caveat = device_->info().caveat;
+    info_.name = caveat.empty() ? "synapse" : caveat;
     info_.model = model.name;
     info_.group_id = model.info ? model.info->group_id : "";
     info_.labels = model.labels;
@@ -211,6 +223,8 @@ std::vector<abi::LaunchTensor> SynapseEngine::Core::launch_tensors() const
 // FALSE: no memory is left for another one.
 bool SynapseEngine::Core::add_slot()
 {
+    if (loaded_->recipe.workspace() > most_workspace)
+        return false;
     uint64_t bytes = aligned(loaded_->recipe.workspace(), abi::malloc_alignment);
     for (const RecipeBinding::Output &output : binding_.outputs)
         bytes += aligned(loaded_->recipe.tensors()[output.tensor].bytes(), abi::malloc_alignment);
@@ -235,6 +249,10 @@ bool SynapseEngine::Core::add_slot()
 Status SynapseEngine::Core::prepare(const Model &model, const EngineOptions &options)
 {
     describe(model);
+    // Before the requests' places, which take what is left.
+    for (const RecipeBinding::File &file : binding_.files)
+        if (auto ready = prepare_file(model, file); !ready)
+            return ready;
     const unsigned wanted = options.in_flight > 0 ? std::min(options.in_flight, most_in_flight) : usual_in_flight;
     while (slots_.size() < wanted && add_slot())
         ;
@@ -243,31 +261,34 @@ Status SynapseEngine::Core::prepare(const Model &model, const EngineOptions &opt
             ErrorCode::MemoryFull, load,
             std::format("{} works in {} MiB of HBM and writes {} KiB of outputs, and beside the frames {} MiB "
                         "are free",
-                        model.name, (loaded_->recipe.workspace() + (1 << 20) - 1) >> 20,
-                        (info_.output_bytes + 1023) >> 10, loaded_->blocks.free_bytes() >> 20),
+                        model.name, mebibytes(loaded_->recipe.workspace()), (info_.output_bytes + 1023) >> 10,
+                        loaded_->blocks.free_bytes() >> 20),
             room_remedy, ENOMEM);
     if (slots_.size() < wanted)
         log(LogLevel::Info, "synapse",
             std::format("{}: HBM has room for {} of {} requests in flight", model.name, slots_.size(), wanted));
     info_.in_flight = static_cast<unsigned>(slots_.size());
-    for (const RecipeBinding::File &file : binding_.files)
-        if (auto ready = prepare_file(file); !ready)
-            return ready;
+    for (const auto &slot : slots_)
+        for (const FileData &file : files_)
+            slot->tensors[file.tensor].address = file.target;
     return {};
 }
 
-Status SynapseEngine::Core::prepare_file(const RecipeBinding::File &file)
+Status SynapseEngine::Core::prepare_file(const Model &model, const RecipeBinding::File &file)
 {
     const RecipeTensor &tensor = loaded_->recipe.tensors()[file.tensor];
     const uint64_t bytes = tensor.bytes();
-    const auto data = read_bounded_file(file.path, bytes, ErrorCode::ModelMissing, ErrorCode::ModelCorrupt,
-                                        std::format("data file of tensor {}", tensor.name));
+    const auto path = find_data_file(model.info_path, file.location);
+    if (!path)
+        return std::unexpected(path.error());
+    const auto data = read_bounded_file(*path, bytes, ErrorCode::ModelMissing, ErrorCode::ModelCorrupt,
+                                        std::format("data file of tensor {}", shown(tensor.name)));
     if (!data)
         return std::unexpected(data.error());
     if (data->size() != bytes)
         return refuse(
             ErrorCode::ModelCorrupt, load,
-            std::format("{} has {} bytes, and tensor {} has {}", file.path, data->size(), tensor.text(), bytes),
+            std::format("{} has {} bytes, and tensor {} has {}", shown(*path, 200), data->size(), tensor.text(), bytes),
             "write the tensor's bytes into the file as they are to lie in memory");
     auto pages = OwnedMemory::allocate(device_, bytes, Placement::Host);
     if (!pages)
@@ -280,9 +301,8 @@ Status SynapseEngine::Core::prepare_file(const RecipeBinding::File &file)
     if (!block)
         return refuse(ErrorCode::MemoryFull, load, std::format("{} does not fit into HBM", tensor.text()), room_remedy,
                       ENOMEM);
-    for (const auto &slot : slots_)
-        slot->tensors[file.tensor].address = *block;
     files_.push_back({.pages = std::move(*pages),
+                      .tensor = file.tensor,
                       .source = reinterpret_cast<uintptr_t>(span->data()),
                       .target = *block,
                       .bytes = bytes});
@@ -339,7 +359,12 @@ Result<std::shared_ptr<Engine>> SynapseEngine::create(std::shared_ptr<Device> de
             return std::unexpected(core->chip().lost_error(load));
         return std::unexpected(std::move(ready.error()));
     }
-    std::shared_ptr<SynapseEngine> engine(new SynapseEngine(core)); // its thread runs
+    std::shared_ptr<SynapseEngine> engine;
+    try {
+        engine.reset(new SynapseEngine(core)); // its thread runs
+    } catch (const std::system_error &error) {
+        return no_thread(load, error, core->chip().name());
+    }
     if (auto loaded = core->upload_files(); !loaded)
         return std::unexpected(std::move(loaded.error()));
     return engine;
