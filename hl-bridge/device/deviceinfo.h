@@ -15,6 +15,7 @@ struct DeviceInfo {
     std::string spec;         // the device specification that opens this one again
     uint64_t memory_size = 0; // bytes of HBM a user may allocate
     uint64_t page_size = 0;   // bytes of one device page: Gaudi2 768 MiB
+    std::string caveat;       // what reports of it must say besides: "SynapseAI double: computes on the host"
     bool simulated = false;
     bool udmabuf = false; // host memory exports are udmabufs (else plain memfds, which no kernel importer takes)
 };

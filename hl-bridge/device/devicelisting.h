@@ -10,7 +10,7 @@ namespace hl {
 // not tell are empty.
 struct DeviceListing {
     std::string name;     // as DeviceInfo::name
-    std::string backend;  // "sim", "kernel"
+    std::string backend;  // that lists it: "sim", "kernel"; a "kernel" one may be opened by "synapse"
     std::string stand_in; // "SIM", "EMU", "HW"
     std::string chip;     // "Gaudi2"
     std::string spec;     // what open() takes for this device

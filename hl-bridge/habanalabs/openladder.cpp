@@ -104,6 +104,11 @@ bool in_reset(const std::string &status) noexcept
     return status_begins(status, "in reset");
 }
 
+bool operational(const std::string &status) noexcept
+{
+    return status.empty() || status_begins(status, "operational");
+}
+
 bool try_again(int err, const OpenState &state, std::chrono::milliseconds waited) noexcept
 {
     switch (err) {
@@ -135,7 +140,6 @@ Error open_error(int err, const OpenState &state)
     const auto unusable = [&](std::string cause, std::string remedy) {
         return finish({.code = ErrorCode::DeviceUnusable, .cause = std::move(cause), .remedy = std::move(remedy)});
     };
-    const bool operational = state.status.empty() || status_begins(state.status, "operational");
     switch (err) {
     case EBUSY:
         return finish(busy(state));
@@ -146,7 +150,7 @@ Error open_error(int err, const OpenState &state)
                                     state.status.empty() ? "" : std::format(" (\"{}\")", state.status)),
                         "see the kernel log (dmesg | grep habanalabs), and try again in a minute");
     case EPERM: // of the driver: not operational; of a container's device rules otherwise
-        return finish(operational ? not_permitted(err, state) : not_operational(state));
+        return finish(operational(state.status) ? not_permitted(err, state) : not_operational(state));
     case EACCES:
         return finish(not_permitted(err, state));
     case EINVAL:

@@ -26,6 +26,8 @@ struct OpenState {
 
 // Whether a status is that of a device in a reset.
 [[nodiscard]] bool in_reset(const std::string &status) noexcept;
+// Whether it is that of a device that works; an empty one may be.
+[[nodiscard]] bool operational(const std::string &status) noexcept;
 
 // Whether to try again after open(2) failed with `err`, `waited` after the first try. The driver's words
 // (habanalabs_drv.c hl_device_open): EAGAIN while the device is reset or a user is being released, which passes by

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 
 // The SynapseAI backend as a Device, over the double (DBL).
+#include "../unit/temporarydir.h"
 #include "doubletesting.h"
 
 #include <gtest/gtest.h>
@@ -8,6 +9,8 @@
 #include <unistd.h>
 
 #include <chrono>
+#include <filesystem>
+#include <optional>
 #include <string>
 #include <thread>
 
@@ -39,6 +42,31 @@ void expect_round_trip(const std::shared_ptr<Device> &device, unsigned seed)
     ASSERT_OK(copy(device, *other, *to, 1 << 20));
     EXPECT_TRUE(holds(device, *to, seed));
 }
+
+// The double's machine, and in it a second Gaudi, whose node nobody plays.
+class SecondGaudi {
+public:
+    static constexpr const char *address = "0000:4e:00.0";
+
+    SecondGaudi()
+    {
+        namespace fs = std::filesystem;
+        const auto copy = fs::copy_options::recursive | fs::copy_options::copy_symlinks;
+        const auto devices = folder_.path() / "bus/pci/devices";
+        fs::copy(std::getenv("HL_SYSFS"), folder_.path(), copy | fs::copy_options::overwrite_existing);
+        fs::copy(devices / hl::test::gaudi_address, devices / address, copy);
+        fs::rename(devices / address / "accel/accel0", devices / address / "accel/accel1");
+        fs::rename(devices / address / "accel/accel_controlD0", devices / address / "accel/accel_controlD1");
+        const std::string here = std::string("bus/pci/devices/") + address;
+        folder_.write(here + "/pci_addr", std::string(address) + "\n");
+        folder_.write(here + "/module_id", "4\n");
+        sysfs_.emplace("HL_SYSFS", folder_.path().c_str());
+    }
+
+private:
+    hl::test::TemporaryDir folder_;
+    std::optional<Setting> sysfs_;
+};
 
 void wait_until_lost(const std::shared_ptr<Device> &device)
 {
@@ -159,6 +187,48 @@ TEST(SynapseOpen, WhatThisProcessHasIsShared)
     vendor::DeviceInfoV2 info{};
     EXPECT_EQ((double_function<vendor::Status(uint32_t, vendor::DeviceInfoV2 *)>("synDeviceGetInfoV2")(id, &info)),
               vendor::success);
+    EXPECT_EQ(double_function<Release>("synDeviceRelease")(id), vendor::success);
+    EXPECT_EQ(double_function<vendor::Status()>("synDestroy")(), vendor::success);
+}
+
+TEST(SynapseOpen, WhatIsSharedIsLostWhenItsOwnerReleasesIt)
+{
+    using Acquire = vendor::Status(uint32_t *, uint32_t);
+    using Release = vendor::Status(uint32_t);
+    ASSERT_EQ(double_function<vendor::Status()>("synInitialize")(), vendor::success);
+    uint32_t id = 1;
+    ASSERT_EQ(double_function<Acquire>("synDeviceAcquireByModuleId")(&id, 3), vendor::success);
+    const auto device = open_double();
+    EXPECT_EQ(double_function<Release>("synDeviceRelease")(id), vendor::success);
+    wait_until_lost(device);
+    EXPECT_CODE(device->allocate(4096, Placement::Device), ErrorCode::DeviceLost);
+    ASSERT_OK(device->recover()); // by itself now
+    expect_round_trip(device, 7);
+}
+
+// SynapseAI gives a process one device, whoever took it.
+TEST(SynapseOpen, ASecondDeviceIsRefusedWithTheOneThatIsOpen)
+{
+    const SecondGaudi second;
+    const auto device = open_double();
+    const auto refused = Device::open(std::string("synapse:") + SecondGaudi::address);
+    ASSERT_CODE(refused, ErrorCode::SynapseHolder);
+    EXPECT_TRUE(refused.error().cause.contains(hl::test::gaudi_address)) << refused.error().cause;
+    expect_round_trip(device, 8);
+}
+
+TEST(SynapseOpen, AnotherDeviceOfAFrameworkIsNamedAndStaysWithIt)
+{
+    const SecondGaudi second;
+    using Acquire = vendor::Status(uint32_t *, uint32_t);
+    using Release = vendor::Status(uint32_t);
+    ASSERT_EQ(double_function<vendor::Status()>("synInitialize")(), vendor::success);
+    uint32_t id = 1;
+    ASSERT_EQ(double_function<Acquire>("synDeviceAcquireByModuleId")(&id, 3), vendor::success);
+    const auto refused = Device::open(std::string("synapse:") + SecondGaudi::address);
+    ASSERT_CODE(refused, ErrorCode::SynapseHolder);
+    EXPECT_TRUE(refused.error().cause.contains("other software")) << refused.error().cause;
+    EXPECT_TRUE(refused.error().cause.contains(hl::test::gaudi_address)) << refused.error().cause;
     EXPECT_EQ(double_function<Release>("synDeviceRelease")(id), vendor::success);
     EXPECT_EQ(double_function<vendor::Status()>("synDestroy")(), vendor::success);
 }
@@ -314,6 +384,22 @@ TEST(SynapseLoss, EndsWhatIsUnderWayAndOpensAgain)
     ASSERT_OK(device->recover());
     EXPECT_FALSE(device->lost());
     expect_round_trip(device, 3);
+}
+
+// Neither an error nor an end: after 10 s nothing is waited for any more.
+TEST(SynapseLoss, ACopyThatNeverEndsIsOne)
+{
+    const Setting faults("HL_DBL_FAULTS", "synMemCopyAsync:1=stall");
+    const auto device = open_double();
+    {
+        const Owned host{device, 4096, Placement::Host}, hbm{device, 4096, Placement::Device};
+        const auto begin = hl::Clock::now();
+        EXPECT_CODE(copy(device, *host, *hbm, 4096), ErrorCode::DeviceLost);
+        EXPECT_GE(hl::Clock::now() - begin, std::chrono::seconds(10)) << "before the patience was over";
+        EXPECT_TRUE(device->lost());
+    }
+    ASSERT_OK(device->recover());
+    expect_round_trip(device, 9);
 }
 
 // Nobody works on the device: its status says it.

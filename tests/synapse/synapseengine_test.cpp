@@ -272,6 +272,11 @@ TEST_F(SynapseEngineTest, LoadsDataFromAFile)
     std::string text = description;
     text.replace(text.find("frame:uv"), std::strlen("frame:uv"), "file:uv.bin");
     EXPECT_CODE(load("good", text), ErrorCode::ModelMissing);
+    for (const char *location : {"file:/etc/hostname", "file:../uv.bin"}) {
+        std::string outside = description;
+        outside.replace(outside.find("frame:uv"), std::strlen("frame:uv"), location);
+        EXPECT_CODE(load("good", outside), ErrorCode::ModelDataOutside);
+    }
     (void)folder.write("uv.bin", "eleven byte");
     EXPECT_CODE(load("good", text), ErrorCode::ModelCorrupt);
     (void)folder.write("uv.bin", "twelve bytes");
@@ -351,6 +356,31 @@ TEST_F(SynapseEngineFault, ARecipeRefusedAtItsLaunchIsToldAsSuch)
     const auto engine = engine_of();
     const Owned frame{device, 4096, Placement::Device}, output{device, 4096, Placement::Host};
     EXPECT_CODE(run(*engine, {.id = 1, .frame = layout(*frame), .output = *output}), ErrorCode::RecipeRefused);
+}
+
+// Each takes less than what counts as a hang, the second one waits for the first.
+TEST_F(SynapseEngineFault, SlowRequestsInARowAreNoLoss)
+{
+    reopen("synLaunch:1=delay:6s,synLaunch:2=delay:6s");
+    const auto engine = engine_of();
+    const Owned frame{device, 4096, Placement::Device}, output{device, 4096, Placement::Host},
+        second{device, 4096, Placement::Host};
+    const hl::InferRequest both[] = {{.id = 1, .frame = layout(*frame), .output = *output},
+                                     {.id = 2, .frame = layout(*frame), .output = *second}};
+    Record record;
+    ASSERT_OK(engine->submit(both, record));
+    for (const auto &end : record.wait(2))
+        EXPECT_OK(end.status);
+}
+
+// What became of the launch nobody knows then: its memory is not for others.
+TEST_F(SynapseEngineFault, AnEventThatCannotBeAskedIsALoss)
+{
+    reopen("synEventQuery:1=synFail");
+    const auto engine = engine_of();
+    const Owned frame{device, 4096, Placement::Device}, output{device, 4096, Placement::Host};
+    EXPECT_CODE(run(*engine, {.id = 1, .frame = layout(*frame), .output = *output}), ErrorCode::DeviceLost);
+    EXPECT_TRUE(device->lost());
 }
 
 TEST_F(SynapseEngineFault, WithoutMemoryForOneRequestItIsNotLoaded)

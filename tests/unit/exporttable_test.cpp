@@ -5,9 +5,9 @@
 
 #include <optional>
 
+using hl::ExportTable;
 using hl::Memory;
 using hl::Placement;
-using hl::ExportTable;
 
 namespace {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
+#include "backends/kernel/watcher.h"
 #include "habanalabs/chipnode.h"
 #include "habanalabs/openladder.h"
-#include "backends/kernel/watcher.h"
 #include "temporarydir.h"
 
 #include <gtest/gtest.h>

@@ -4,8 +4,8 @@
 // place is the same error on both. The driver is played, its calls fail as the kernel's do (facts in
 // device/driveranswer.h).
 #include "backends/kernel/kerneldevice.h"
-#include "habanalabs/openladder.h"
 #include "fakegaudi.h"
+#include "habanalabs/openladder.h"
 #include "simtest.h"
 
 #include <gtest/gtest.h>

@@ -80,6 +80,7 @@ const std::map<std::string_view, uint64_t> published{
     {"synUnavailable", 24},
     {"synFail", 26},
     {"synOutOfResources", 27},
+    {"synUninitialized", 28},
     {"synAlreadyInitialized", 29},
     {"synSynapseTerminated", 31},
     {"synAssertAsync", 32},
@@ -196,6 +197,7 @@ HL_EQUAL(busy, synBusy);
 HL_EQUAL(all_resources_taken, synAllResourcesTaken);
 HL_EQUAL(unavailable, synUnavailable);
 HL_EQUAL(fail, synFail);
+HL_EQUAL(uninitialized, synUninitialized);
 HL_EQUAL(already_initialized, synAlreadyInitialized);
 HL_EQUAL(synapse_terminated, synSynapseTerminated);
 HL_EQUAL(assert_async, synAssertAsync);

@@ -27,6 +27,7 @@ enum Status : int32_t {
     unavailable = 24,
     fail = 26,
     out_of_resources = 27,
+    uninitialized = 28,
     already_initialized = 29,
     synapse_terminated = 31,
     assert_async = 32,

@@ -61,6 +61,7 @@ constexpr std::array table{
     HL_NUMBER("synUnavailable", unavailable, 24, statuses),
     HL_NUMBER("synFail", abi::fail, 26, statuses),
     HL_NUMBER("synOutOfResources", out_of_resources, 27, statuses),
+    HL_NUMBER("synUninitialized", uninitialized, 28, statuses),
     HL_NUMBER("synAlreadyInitialized", already_initialized, 29, statuses),
     HL_NUMBER("synSynapseTerminated", synapse_terminated, 31, statuses),
     HL_NUMBER("synAssertAsync", assert_async, 32, statuses),

@@ -230,12 +230,12 @@ Result<UniqueFd> Chip::export_device(const Lock &, const Memory &memory, const A
     (void)exports_.open_of(memory.handle, habanalabs::open_files); // lets go of those that were closed
     auto fd = habanalabs::export_memory(session_->compute_node(), base, memory.size, offset);
     if (!fd)
-        return driver_refused(
-            operation, ErrorCode::MemoryExport,
-            std::format("the driver does not export {} bytes at offset {}", memory.size, memory.offset),
-            "see the kernel log; the memory BAR must reach all HBM (\"above 4G decoding\" and "
-            "resizable BAR in the machine's setup)",
-            fd.error());
+        return driver_refused(operation, ErrorCode::MemoryExport,
+                              std::format("the driver does not export {} bytes at offset {:#x} of the mapping at {:#x}",
+                                          memory.size, offset, base),
+                              "see the kernel log; the memory BAR must reach all HBM (\"above 4G decoding\" and "
+                              "resizable BAR in the machine's setup)",
+                              fd.error());
     UniqueFd ours(::fcntl(fd->get(), F_DUPFD_CLOEXEC, 0));
     const auto id = file_id(fd->get());
     if (!ours || !id)
@@ -340,10 +340,10 @@ Error Chip::lost_error(const char *operation) const
 
 void Chip::lose(uint32_t generation, const std::string &why)
 {
-    // All of these go without the lock: the last one's end releases the device.
+    // All of these go without the lock, and the session last: its end may release the device, which exports keep busy.
+    std::shared_ptr<Session> session;
     std::vector<std::unique_ptr<Allocation>> dead;
     std::vector<UniqueFd> descriptors;
-    std::shared_ptr<Session> session;
     {
         const Lock held = lock();
         if (!session_ || generation_ != generation)

@@ -10,13 +10,18 @@
 namespace hl::synapse {
 namespace {
 
-constexpr std::chrono::seconds patience{10};
+// SynapseAI does not let go of a device that hangs before the driver has reset it, 30 s after the job began
+// (timeout_locked).
+constexpr std::chrono::seconds patience{30};
+// For a session of another chip, which most likely goes on.
+constexpr std::chrono::seconds patience_with_another{1};
 
 // Process-wide, because what it is about is: SynapseAI's one device.
 struct Record {
     std::mutex mutex;
     std::condition_variable released;
     std::string address; // empty: no session of ours
+    bool unreleased = false;
 };
 
 Record &record()
@@ -45,9 +50,9 @@ Result<DeviceClaim> DeviceClaim::take(const std::string &address)
     const std::string operation = std::format("open {}", address);
     Record &the = record();
     std::unique_lock lock(the.mutex);
-    const bool settled =
-        the.released.wait_for(lock, patience, [&] { return the.address.empty() || the.address != address; });
-    if (!settled)
+    (void)the.released.wait_for(lock, the.address == address ? patience : patience_with_another,
+                                [&] { return the.address.empty(); });
+    if (the.address == address)
         return fail(ErrorCode::DeviceBusy, operation,
                     std::format("{} is still being released by this process", address),
                     "stop every pipeline of the process that uses it, and try again", EBUSY, address);
@@ -60,6 +65,18 @@ Result<DeviceClaim> DeviceClaim::take(const std::string &address)
     auto held = std::make_shared<Held>();
     the.address = address;
     return DeviceClaim(std::move(held));
+}
+
+void DeviceClaim::set_unreleased(bool unreleased) const
+{
+    const std::lock_guard lock(record().mutex);
+    record().unreleased = unreleased;
+}
+
+bool DeviceClaim::unreleased() const
+{
+    const std::lock_guard lock(record().mutex);
+    return record().unreleased;
 }
 
 } // namespace hl::synapse

@@ -13,9 +13,14 @@ namespace hl::synapse {
 // framework's: the claim does. As what it stands for, it is the process's. Thread safe.
 class DeviceClaim {
 public:
-    // Waits, at most 10 s, while a session of ours ends that has the same chip. Errors: SynapseHolder (it has another
-    // one), DeviceBusy (it does not end).
+    // Waits while a session of ours ends: at most 30 s if it has the same chip, else 1 s. Errors: SynapseHolder (it has
+    // another one), DeviceBusy (it does not end).
     [[nodiscard]] static Result<DeviceClaim> take(const std::string &address);
+
+    // Whether SynapseAI may still have the device for a session of ours, whose release failed: what it says is acquired
+    // already is then no framework's.
+    void set_unreleased(bool unreleased) const;
+    [[nodiscard]] bool unreleased() const;
 
 private:
     struct Held;

@@ -3,6 +3,7 @@
 
 #include <dlfcn.h>
 #include <link.h>
+#include <locale.h>
 #include <unistd.h>
 
 #include <array>
@@ -25,8 +26,8 @@ constexpr const char *scal_name = "libscal.so";
 constexpr const char *missing_remedy =
     "install SynapseAI (the package habanalabs-graph), or set HL_SYNAPSE_DIR to the folder of libSynapse.so; "
     "HL_RUNTIME=kernel does without it";
-constexpr const char *other_remedy =
-    "install SynapseAI 1.18 or later, or set HL_SYNAPSE_DIR to the folder of one; HL_RUNTIME=kernel does without it";
+constexpr const char *other_remedy = "install SynapseAI 1.18 or later of 1.x, or set HL_SYNAPSE_DIR to the folder of "
+                                     "one; HL_RUNTIME=kernel does without it";
 
 // What dlopen(3) made of the places a library may lie in.
 struct Opened {
@@ -39,6 +40,19 @@ struct Opened {
 void *open_library(const char *path)
 {
     return ::dlopen(path, RTLD_NOW | RTLD_LOCAL);
+}
+
+// dlerror(3) in the C locale: what it says is told apart below, and it translates.
+std::string linker_error()
+{
+    const locale_t plain = ::newlocale(LC_ALL_MASK, "C", nullptr);
+    const locale_t before = ::uselocale(plain);
+    const char *const text = ::dlerror();
+    std::string out = text ? text : "no reason is given";
+    (void)::uselocale(before);
+    if (plain)
+        ::freelocale(plain);
+    return out;
 }
 
 void note(Opened &opened, std::string_view text)
@@ -55,8 +69,7 @@ bool try_folder(Opened &opened, const fs::path &folder, const char *name)
     }
     opened.handle = open_library(path.c_str());
     if (!opened.handle) {
-        const char *why = ::dlerror();
-        note(opened, why ? why : path.string());
+        note(opened, linker_error());
         opened.broken = true;
     }
     return true;
@@ -67,8 +80,7 @@ bool try_linker(Opened &opened, const char *name)
     opened.handle = open_library(name);
     if (opened.handle)
         return true;
-    const char *text = ::dlerror();
-    const std::string why = text ? text : name;
+    const std::string why = linker_error();
     // ld.so names the library itself where it found none of that name, and another where that one lacks something.
     opened.broken = !why.starts_with(std::format("{}: cannot open shared object file", name));
     note(opened, opened.broken ? why : std::format("the dynamic linker knows no {}", name));
@@ -229,7 +241,8 @@ std::string Library::failure(std::string_view call, abi::Status status) const
 
 bool says_lost(abi::Status status) noexcept
 {
-    return status == abi::device_reset || status == abi::synapse_terminated || status == abi::assert_async;
+    return status == abi::device_reset || status == abi::uninitialized || status == abi::synapse_terminated ||
+           status == abi::assert_async;
 }
 
 } // namespace hl::synapse

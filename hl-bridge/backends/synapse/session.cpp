@@ -60,6 +60,12 @@ bool same_address(std::string_view a, std::string_view b)
 
 } // namespace
 
+std::unexpected<Error> no_thread(const char *what, const std::system_error &error, const std::string &device)
+{
+    return fail(ErrorCode::DeviceUnusable, what, std::format("no thread can be had: {}", error.what()),
+                "raise the limit of processes (ulimit -u, or the container's)", error.code().value(), device);
+}
+
 Result<uint64_t> frame_pool_size(const char *setting, uint64_t free_bytes)
 {
     if (!setting || !*setting)
@@ -119,6 +125,8 @@ int Session::why_refused() const
     const auto now = habanalabs::find_chip(sysfs_root(), chip_.pci.address);
     if (now && habanalabs::in_reset(now->status))
         return EAGAIN;
+    if (now && !habanalabs::operational(now->status))
+        return EPERM; // as open(2) says it: habanalabs_drv.c hl_device_open()
     if (control_)
         if (const auto stats = habanalabs::open_stats({control_.get(), numbers_})) {
             if (stats->compute_ctx_in_release)
@@ -145,6 +153,7 @@ Status Session::acquire()
                       : library_->synDeviceAcquire(&device, chip_.pci.address.c_str());
         if (status == abi::success) {
             acquired_ = true;
+            claim_.set_unreleased(false);
             if (device == abi::only_device)
                 return {};
             return failed(ErrorCode::SynapseAbi, std::format("{} gave the device id {}, not 0", call, device),
@@ -180,10 +189,20 @@ Status Session::share()
                                   theirs.empty() ? "a device" : theirs),
                       "use that device, or open this one in a process of its own; HL_RUNTIME=kernel opens any number");
     initialized_ = false;
+    if (claim_.unreleased()) {
+        acquired_ = true;
+        return {};
+    }
     log(LogLevel::Info, "synapse",
         std::format("{} is shared with other software in this process, which is to keep it acquired meanwhile",
                     chip_.name()));
     return {};
+}
+
+bool Session::still_acquired() const
+{
+    abi::DeviceInfoV2 now{};
+    return acquired_ || (library_->synDeviceGetInfoV2(abi::only_device, &now) == abi::success && now.fd == info_.fd);
 }
 
 std::string Session::acquired_address() const
@@ -308,10 +327,12 @@ Session::~Session()
         free(block_);
     if (!acquired_)
         return; // synDestroy may hang in a process that acquired nothing (libfabric hmem_synapseai.c)
-    if (const abi::Status status = library_->synDeviceRelease(abi::only_device); status != abi::success)
+    const abi::Status status = library_->synDeviceRelease(abi::only_device);
+    claim_.set_unreleased(status != abi::success);
+    if (status != abi::success)
         log(LogLevel::Warning, "synapse",
             std::format("{}: {}", chip_.name(), library_.failure("synDeviceRelease", status)));
-    if (initialized_)
+    else if (initialized_)
         (void)library_->synDestroy();
 }
 

@@ -10,6 +10,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <system_error>
 
 namespace hl::synapse {
 
@@ -34,7 +35,8 @@ public:
     [[nodiscard]] const Library &library() const noexcept { return library_; }
     [[nodiscard]] uint32_t device() const noexcept { return abi::only_device; }
     [[nodiscard]] const abi::DeviceInfoV2 &info() const noexcept { return info_; }
-    [[nodiscard]] bool shared() const noexcept { return !acquired_; }
+    // FALSE: it is shared, and whoever acquired it has let go: its descriptors may be other files by now.
+    [[nodiscard]] bool still_acquired() const;
 
     // The compute node, for the driver's calls that disturb nobody: exports, flushes.
     [[nodiscard]] habanalabs::Node compute_node() const noexcept { return {info_.fd, numbers_}; }
@@ -86,6 +88,10 @@ private:
     uint64_t frames_address_ = 0;
     std::optional<Arena> frames_;
 };
+
+// The error of a thread that cannot be had.
+[[nodiscard]] std::unexpected<Error> no_thread(const char *operation, const std::system_error &error,
+                                               const std::string &device);
 
 // Bytes of the frames' memory: $HL_SYNAPSE_POOL_MB, or half of what is free, 4 GiB at most, so that models find room.
 // Errors: DeviceConfig.

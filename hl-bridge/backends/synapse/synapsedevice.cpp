@@ -27,6 +27,7 @@ DeviceInfo describe(const Library &library, const habanalabs::ChipNode &node, Se
             .spec = node.pci.address,
             .memory_size = session.frames().size(),
             .page_size = hw ? hw->dram_page_size : 0,
+            .caveat = library.is_double() ? "SynapseAI double: computes on the host" : "",
             .simulated = false,
             .udmabuf = open_udmabuf().has_value()};
 }
@@ -77,7 +78,11 @@ Result<std::unique_ptr<Device>> SynapseDevice::open(const std::string &address)
     device->info_ = describe(*library, *node, *session);
     log(library->is_double() ? LogLevel::Warning : LogLevel::Info, "synapse",
         std::format("{}: SynapseAI \"{}\" of {}", node->name(), library->version(), library->path()));
-    device->start();
+    try {
+        device->start();
+    } catch (const std::system_error &error) {
+        return no_thread("open device", error, node->name());
+    }
     return device;
 }
 

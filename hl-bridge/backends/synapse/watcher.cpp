@@ -35,6 +35,10 @@ void Watcher::work()
 
 bool Watcher::look(const Session &session, uint32_t generation) const
 {
+    if (!session.still_acquired()) {
+        chip_->lose(generation, "the software that had acquired it released it");
+        return true;
+    }
     const auto status = habanalabs::device_status(session.health_node());
     if (!status && status.error() == ENOTTY) {
         log(LogLevel::Warning, "synapse",

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#pragma GCC visibility push(default)
 extern "C" {
 
 #ifdef HL_TEST_VERSION
@@ -28,3 +29,4 @@ int synInitialize()
 }
 
 } // extern "C"
+#pragma GCC visibility pop
