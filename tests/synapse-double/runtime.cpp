@@ -27,8 +27,9 @@ bool complain(const char *setting, const std::string &why)
 
 Runtime &Runtime::instance()
 {
-    static Runtime runtime;
-    return runtime;
+    // Never destroyed: a process may exit with its device acquired and threads that call.
+    static auto *const runtime = new Runtime;
+    return *runtime;
 }
 
 bool Runtime::read_settings()

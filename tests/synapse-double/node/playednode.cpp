@@ -92,8 +92,9 @@ uint64_t open_files(const FileId &id)
 
 PlayedNode &PlayedNode::instance()
 {
-    static PlayedNode node;
-    return node;
+    // Never destroyed: threads may be in it when the process exits.
+    static auto *const node = new PlayedNode;
+    return *node;
 }
 
 PlayedNode::Session::~Session()
@@ -126,6 +127,19 @@ bool PlayedNode::configure()
 }
 
 // --- opening ---
+
+std::expected<UniqueFd, int> PlayedNode::take_lock()
+{
+    const char *const name = std::getenv("HL_NODE_LOCK");
+    if (!name)
+        return UniqueFd();
+    UniqueFd lock(::open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    if (!lock)
+        return std::unexpected(errno);
+    if (::flock(lock.get(), LOCK_EX | LOCK_NB) < 0)
+        return std::unexpected(EBUSY);
+    return lock;
+}
 
 // Ends what its last holder has closed.
 void PlayedNode::prune()
@@ -177,17 +191,12 @@ int PlayedNode::open(bool control, bool close_on_exec)
         return session_->lost ? -EAGAIN : -EBUSY;
     if (const int err = strike("open"))
         return -err;
-    UniqueFd lock;
-    if (const char *name = std::getenv("HL_NODE_LOCK")) {
-        lock.reset(::open(name, O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-        if (!lock)
-            return -errno;
-        if (::flock(lock.get(), LOCK_EX | LOCK_NB) < 0)
-            return -EBUSY;
-    }
+    const auto lock = take_lock();
+    if (!lock)
+        return -lock.error();
     session_ = std::make_unique<Session>();
     const int fd = make_node(session_->ours, session_->file, close_on_exec);
-    if (fd < 0 || (lock && !leave_with(session_->ours.get(), lock.get()))) {
+    if (fd < 0 || (*lock && !leave_with(session_->ours.get(), lock->get()))) {
         session_.reset();
         return fd < 0 ? fd : -ENOMEM;
     }
@@ -278,7 +287,7 @@ int PlayedNode::info(uapi::InfoArgs &args, bool control)
     case uapi::info_open_stats: {
         uapi::OpenStats stats{};
         stats.open_counter = opens_;
-        stats.is_compute_ctx_active = session_ != nullptr;
+        stats.is_compute_ctx_active = session_ || !take_lock();
         return give(stats);
     }
     case uapi::info_register_eventfd:

@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <expected>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -93,6 +94,9 @@ private:
     // FALSE: a setting is malformed, which was told.
     [[nodiscard]] bool configure();
     void prune();
+    // Of HL_NODE_LOCK, until it is closed everywhere; none where that is not set. Errors: an errno, EBUSY while another
+    // process has it.
+    [[nodiscard]] static std::expected<UniqueFd, int> take_lock();
     void lose();
     [[nodiscard]] int make_node(UniqueFd &ours, FileId &file, bool close_on_exec);
     // What is ordered for this call: an errno, or 0.
