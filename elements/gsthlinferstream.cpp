@@ -220,8 +220,11 @@ std::string GstHlInferStream::headline(const Found &found) const
                                : found.placement == hl::Placement::Device ? "HBM"
                                                                           : "host pages";
     const bool host = settings_.compute == GST_HL_INFER_COMPUTE_HOST;
+    const hl::DeviceInfo &device = device_->info();
     std::string text = std::format("frames in {}, compute on {}", frames,
-                                   host ? std::string("HOST") : device_->info().stand_in + " " + device_->info().chip);
+                                   host ? std::string("HOST") : device.stand_in + " " + device.chip);
+    if (!host && !device.caveat.empty())
+        text += std::format(" ({})", device.caveat);
     if (info.input == hl::InputKind::Nothing)
         return text + ", frames not read";
     const bool on_device = found.ours && found.placement == hl::Placement::Device;

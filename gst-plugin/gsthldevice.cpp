@@ -118,11 +118,13 @@ void ask_neighbours(GstElement *element, const GstPtr<GstHlDevice> &slot)
                                        gst_message_new_need_context(GST_OBJECT(element), GST_HL_DEVICE_CONTEXT_TYPE));
 }
 
-void warn_of_simulator(GstElement *element, const hl::DeviceInfo &info)
+void warn_of_stand_in(GstElement *element, const hl::DeviceInfo &info)
 {
-    gst_element_message_full(element, GST_MESSAGE_WARNING, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_SETTINGS,
-                             g_strdup_printf("running on the simulator (%s): device \"%s\" is no real Gaudi",
-                                             info.stand_in.c_str(), info.name.c_str()),
+    gchar *const text = info.simulated
+                            ? g_strdup_printf("running on the simulator (%s): device \"%s\" is no real Gaudi",
+                                              info.stand_in.c_str(), info.name.c_str())
+                            : g_strdup_printf("running on %s: %s", info.stand_in.c_str(), info.caveat.c_str());
+    gst_element_message_full(element, GST_MESSAGE_WARNING, GST_RESOURCE_ERROR, GST_RESOURCE_ERROR_SETTINGS, text,
                              nullptr, __FILE__, GST_FUNCTION, __LINE__);
 }
 
@@ -181,8 +183,8 @@ hl::Status gst_hl_ensure_device(GstElement *element, const gchar *spec, GstPtr<G
     gst_element_set_context(element, context.get());
     (void)gst_element_post_message(
         element, gst_message_new_have_context(GST_OBJECT(element), GstPtr<GstContext>(context).release()));
-    if (info.simulated)
-        warn_of_simulator(element, info);
+    if (info.simulated || !info.caveat.empty())
+        warn_of_stand_in(element, info);
     return {};
 }
 
