@@ -52,7 +52,7 @@ class Settings:
     """What a machine's Gaudi is like."""
     chip: str = DEFAULT_CHIP
     topology: str = DEFAULT_TOPOLOGY
-    options: tuple = ()                 # more of gaudi-emulator's: faults, --null, --dead
+    options: tuple = ()                 # more of gaudi-emulator's: faults, --null, --film; {build} in them is the build directory
 
 
 class Emulator:
@@ -65,8 +65,9 @@ class Emulator:
 
     def start(self):
         """Returns when QEMU may connect."""
-        program = pathlib.Path(os.environ['HL_BUILD_DIR'], 'tests', 'gaudi-emulator', 'main', 'gaudi-emulator')
-        command = [str(program), '--chip', self.settings.chip, *self.settings.options]
+        build = os.environ['HL_BUILD_DIR']
+        program = pathlib.Path(build, 'tests', 'gaudi-emulator', 'main', 'gaudi-emulator')
+        command = [str(program), '--chip', self.settings.chip, *(option.replace('{build}', build) for option in self.settings.options)]
         for name, option in FUNCTIONS.items():
             command += [option, str(self._socket(name))]
         with self._log.open('wb') as log:
