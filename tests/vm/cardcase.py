@@ -107,6 +107,7 @@ class CardCase(unittest.TestCase):
             said = line.said
             if before_end:
                 before_end(line)
+        line.pipeline = None    # which holds the probe, which holds the line: the device would stay open
         self.assertEqual(failures, [])
         self.assertEqual(len(numbers), frames)
         self.assertEqual(numbers, sorted(set(numbers)))
