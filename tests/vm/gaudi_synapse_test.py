@@ -29,7 +29,7 @@ STAMP = 12                              # bytes: tests/gaudi-emulator/card/captu
 FRAMES = 100
 BOUND = 400 * Gst.SECOND                # for a hundred frames, each of which takes a second or two without KVM
 CAMERA = f'v4l2src name=camera device={CARD} io-mode=dmabuf-import ! video/x-raw(memory:DMABuf),format=DMA_DRM,drm-format=NV12,width=320,height=240'
-INFER = f'hlinfer name=infer device=synapse memory=device zero-copy=require model={DOUBLE}/demo-320x240.recipe ! hltensordec'
+INFER = f'hlinfer name=infer device=synapse memory=device zero-copy=require timeout=60000000000 model={DOUBLE}/demo-320x240.recipe ! hltensordec'
 COUNTERS = ('cpu-copies', 'uploads', 'downloads', 'p2p', 'read-backs')
 
 
