@@ -48,6 +48,7 @@ protected:
 
     unsigned in_flight_ = 0;
     SimSetting compute_{"HL_SIM_COMPUTE_US", "300"};
+    SimSetting dma_{"HL_SIM_DMA_US", "300"}; // for compute=host, whose read-backs are all that the device has
 };
 
 } // namespace
