@@ -116,9 +116,34 @@ const std::map<std::string_view, uint64_t> published{
     {"device id", 0},
 };
 
+// What a type is passed as: an enumeration as its number; a pointer is one to the same, where that is known.
+template <class T>
+struct Passed {
+    using type = T;
+};
+template <class T>
+    requires std::is_enum_v<T>
+struct Passed<T> {
+    using type = std::underlying_type_t<T>;
+};
+
 // Whether a caller that means A passes, in the same registers and as wide, what a callee that means B takes.
 template <class A, class B>
-constexpr bool passed_alike = sizeof(A) == sizeof(B) && std::is_pointer_v<A> == std::is_pointer_v<B>;
+constexpr bool passed_alike = [] {
+    using P = Passed<std::remove_cv_t<A>>::type;
+    using Q = Passed<std::remove_cv_t<B>>::type;
+    if constexpr (std::is_pointer_v<P> && std::is_pointer_v<Q>) {
+        using X = std::remove_cv_t<std::remove_pointer_t<P>>;
+        using Y = std::remove_cv_t<std::remove_pointer_t<Q>>;
+        if constexpr (requires { sizeof(X); } && requires { sizeof(Y); })
+            return passed_alike<X, Y>;
+        else
+            return std::is_void_v<X> == std::is_void_v<Y>; // handles
+    } else {
+        return sizeof(P) == sizeof(Q) && std::is_integral_v<P> == std::is_integral_v<Q> &&
+               std::is_signed_v<P> == std::is_signed_v<Q> && !std::is_pointer_v<P> && !std::is_pointer_v<Q>;
+    }
+}();
 
 template <class Ours, class Theirs>
 constexpr bool called_alike = false;
@@ -147,6 +172,7 @@ HL_SAME(DeviceInfoV2, sram_base, synDeviceInfoV2, sramBaseAddress);
 HL_SAME(DeviceInfoV2, dram_base, synDeviceInfoV2, dramBaseAddress);
 HL_SAME(DeviceInfoV2, sram_size, synDeviceInfoV2, sramSize);
 HL_SAME(DeviceInfoV2, dram_size, synDeviceInfoV2, dramSize);
+HL_SAME(DeviceInfoV2, tpc_enabled_mask, synDeviceInfoV2, tpcEnabledMask);
 HL_SAME(DeviceInfoV2, dram_enabled, synDeviceInfoV2, dramEnabled);
 HL_SAME(DeviceInfoV2, device_id, synDeviceInfoV2, deviceId);
 HL_SAME(DeviceInfoV2, fd, synDeviceInfoV2, fd);
@@ -187,6 +213,9 @@ HL_SAME(ScalPoolInfo, device_base_allocated, scal_memory_pool_infoV2, device_bas
 
 #define HL_EQUAL(ours, theirs) static_assert(static_cast<int64_t>(vendor::ours) == static_cast<int64_t>(theirs))
 HL_EQUAL(success, synSuccess);
+HL_EQUAL(invalid_argument, synInvalidArgument);
+HL_EQUAL(out_of_host_memory, synOutOfHostMemory);
+HL_EQUAL(out_of_device_memory, synOutOfDeviceMemory);
 HL_EQUAL(no_device_found, synNoDeviceFound);
 HL_EQUAL(device_type_mismatch, synDeviceTypeMismatch);
 HL_EQUAL(device_reset, synDeviceReset);
@@ -197,6 +226,7 @@ HL_EQUAL(busy, synBusy);
 HL_EQUAL(all_resources_taken, synAllResourcesTaken);
 HL_EQUAL(unavailable, synUnavailable);
 HL_EQUAL(fail, synFail);
+HL_EQUAL(out_of_resources, synOutOfResources);
 HL_EQUAL(uninitialized, synUninitialized);
 HL_EQUAL(already_initialized, synAlreadyInitialized);
 HL_EQUAL(synapse_terminated, synSynapseTerminated);
@@ -205,7 +235,15 @@ HL_EQUAL(mapping_not_found, synMappingNotFound);
 HL_EQUAL(host_to_dram, HOST_TO_DRAM);
 HL_EQUAL(dram_to_host, DRAM_TO_HOST);
 HL_EQUAL(dram_to_dram, DRAM_TO_DRAM);
+HL_EQUAL(gaudi, synDeviceGaudi);
 HL_EQUAL(gaudi2, synDeviceGaudi2);
+HL_EQUAL(gaudi3, synDeviceGaudi3);
+HL_EQUAL(type_int8, syn_type_int8);
+HL_EQUAL(type_bf16, syn_type_bf16);
+HL_EQUAL(type_int16, syn_type_int16);
+HL_EQUAL(type_int32, syn_type_int32);
+HL_EQUAL(type_uint16, syn_type_uint16);
+HL_EQUAL(type_uint32, syn_type_uint32);
 HL_EQUAL(type_uint8, syn_type_uint8);
 HL_EQUAL(type_float, syn_type_float);
 HL_EQUAL(type_fp16, syn_type_fp16);
