@@ -32,8 +32,10 @@ struct NodeKind {
 
 constexpr std::array kinds{
     NodeKind{"/dev/udmabuf", "class/misc", "udmabuf", R"(KERNEL=="udmabuf")", "video"},
-    NodeKind{"/dev/accel/", "class/accel", "habanalabs", R"(SUBSYSTEM=="accel", KERNEL=="accel[0-9]*")", "render"},
-    NodeKind{"/dev/hl", "class/habanalabs", "habanalabs", R"(SUBSYSTEM=="habanalabs", KERNEL=="hl[0-9]*")", "render"},
+    NodeKind{"/dev/accel/", "class/accel", "habanalabs",
+             R"(SUBSYSTEM=="accel", KERNEL=="accel[0-9]*|accel_controlD[0-9]*")", "render"},
+    NodeKind{"/dev/hl", "class/habanalabs", "habanalabs",
+             R"(SUBSYSTEM=="habanalabs", KERNEL=="hl[0-9]*|hl_controlD[0-9]*")", "render"},
     NodeKind{"/dev/video", "class/video4linux", "", R"(SUBSYSTEM=="video4linux")", "video"},
     NodeKind{"/dev/dri/renderD", "class/drm", "", R"(SUBSYSTEM=="drm", KERNEL=="renderD*")", "render"},
     NodeKind{"/dev/dri/card", "class/drm", "", R"(SUBSYSTEM=="drm", KERNEL=="card*")", "video"},

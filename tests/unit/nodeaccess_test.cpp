@@ -115,7 +115,7 @@ TEST(NodeAccess, TellsGroupModeAndUserAndWhatToType)
         {"a member since", accel(0660, render, "render", alice({1000}, {1000, render})),
          "alice is in that group, but was not when this session began", "log in again, or try newgrp render"},
         {"root's", accel(0660, 0, "root", alice()), "(group root, mode 660): it is given to no group",
-         "SUBSYSTEM==\"accel\", KERNEL==\"accel[0-9]*\", GROUP=\"render\", MODE=\"0660\""},
+         "SUBSYSTEM==\"accel\", KERNEL==\"accel[0-9]*|accel_controlD[0-9]*\", GROUP=\"render\", MODE=\"0660\""},
         {"a group that may not", accel(0600, render, "render", alice({1000, render})), "it is given to no group",
          "usermod -aG render alice"},
         {"a group that only reads", accel(0640, render, "render", alice({1000, render})), "it is given to no group",
@@ -210,7 +210,8 @@ TEST(NodeAccess, EachKindOfNodeHasItsRule)
         const char *rule;
     } rows[] = {
         {"/dev/udmabuf", "line KERNEL==\"udmabuf\", GROUP=\"video\", MODE=\"0660\" into"},
-        {"/dev/hl0", "line SUBSYSTEM==\"habanalabs\", KERNEL==\"hl[0-9]*\", GROUP=\"render\", MODE=\"0660\" into"},
+        {"/dev/hl0", "line SUBSYSTEM==\"habanalabs\", KERNEL==\"hl[0-9]*|hl_controlD[0-9]*\", GROUP=\"render\", "
+                     "MODE=\"0660\" into"},
         {"/dev/video0", "line SUBSYSTEM==\"video4linux\", GROUP=\"video\", MODE=\"0660\" into"},
         {"/dev/dri/card0", "line SUBSYSTEM==\"drm\", KERNEL==\"card*\", GROUP=\"video\", MODE=\"0660\" into"},
         {"/dev/dri/renderD128", "line SUBSYSTEM==\"drm\", KERNEL==\"renderD*\", GROUP=\"render\", MODE=\"0660\" into"},
