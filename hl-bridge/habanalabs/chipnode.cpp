@@ -120,4 +120,21 @@ std::optional<ChipNode> find_chip(const std::string &sysfs, const std::string &a
     return at == chips.end() ? std::nullopt : std::optional(std::move(*at));
 }
 
+Result<ChipNode> chip_to_open(const std::string &sysfs, const std::string &address)
+{
+    const std::string operation = std::format("open {}", address);
+    auto node = find_chip(sysfs, address);
+    if (!node)
+        return fail(ErrorCode::DeviceNotFound, operation, std::format("no Gaudi is at {}", address),
+                    "see lspci -d 1da3:", ENODEV, address);
+    if (node->compute_node().empty())
+        return fail(ErrorCode::DeviceUnusable, operation,
+                    node->driver.empty() ? std::format("{} has no driver", node->name())
+                                         : std::format("the driver {} made no node for {}", node->driver, node->name()),
+                    "load the driver (modprobe habanalabs) and see the kernel log; device=sim runs on the simulator "
+                    "meanwhile",
+                    ENXIO, node->name());
+    return std::move(*node);
+}
+
 } // namespace hl::habanalabs

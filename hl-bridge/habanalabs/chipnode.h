@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: LGPL-2.1-or-later
 #pragma once
 
+#include "core/error.h"
 #include "device/devicespec.h"
 
 #include <cstdint>
@@ -41,5 +42,7 @@ struct ChipNode {
 [[nodiscard]] std::vector<ChipNode> find_chips(const std::string &sysfs);
 // The one at this PCI address.
 [[nodiscard]] std::optional<ChipNode> find_chip(const std::string &sysfs, const std::string &address);
+// The same, for who wants to open it. Errors: DeviceNotFound, DeviceUnusable where no driver made a node for it.
+[[nodiscard]] Result<ChipNode> chip_to_open(const std::string &sysfs, const std::string &address);
 
 } // namespace hl::habanalabs

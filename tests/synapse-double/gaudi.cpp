@@ -10,7 +10,6 @@
 
 #include <array>
 #include <cerrno>
-#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <format>
@@ -22,25 +21,7 @@ namespace uapi = habanalabs::uapi;
 
 namespace {
 
-using namespace std::chrono_literals;
-
 constexpr uint32_t gaudi2_ids[] = {0x1020, 0x1021};
-
-// FALSE: it stays out of order, or does not say. The runtime's patience is not known; here it is short of a test's.
-bool wait_until_operational(const habanalabs::Node &control)
-{
-    const auto end = std::chrono::steady_clock::now() + 5s;
-    for (;;) {
-        const auto status = habanalabs::device_status(control);
-        if (status && *status == uapi::status_operational)
-            return true;
-        const bool passes =
-            status && (*status == uapi::status_in_reset || *status == uapi::status_in_reset_after_release);
-        if (!passes || std::chrono::steady_clock::now() > end)
-            return false;
-        std::this_thread::sleep_for(20ms);
-    }
-}
 
 } // namespace
 
@@ -49,7 +30,9 @@ std::expected<std::shared_ptr<Gaudi>, synStatus> Gaudi::acquire(const PciGaudi &
     const UniqueFd control(::open(std::format("/dev/accel/accel_controlD{}", pci.accel).c_str(), O_RDWR | O_CLOEXEC));
     if (!control)
         return std::unexpected(synNoDeviceFound);
-    if (!wait_until_operational({.fd = control.get(), .numbers = uapi::accel_ioctls}))
+    // How long the runtime waits out a reset is not known: the double does not, and its caller has to.
+    const auto status = habanalabs::device_status({.fd = control.get(), .numbers = uapi::accel_ioctls});
+    if (!status || *status != uapi::status_operational)
         return std::unexpected(synFail);
     const auto hw =
         habanalabs::node_info<uapi::HwIpInfo>({.fd = control.get(), .numbers = uapi::accel_ioctls}, uapi::info_hw_ip);

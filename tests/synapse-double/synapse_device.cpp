@@ -6,6 +6,7 @@
 #include "version.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <string_view>
 #include <vector>
@@ -191,6 +192,8 @@ synStatus synDeviceGetInfoV2(synDeviceId device, synDeviceInfoV2 *info)
         fill_info(*c.gaudi, *info);
         info->deviceType = synDeviceGaudi2;
         info->deviceIndex = static_cast<uint8_t>(c.gaudi->pci().accel);
+        if (std::getenv("HL_DBL_TELLS_HBM_BASE"))
+            info->globalHbmBaseAddress = c.gaudi->hbm(c.gaudi->lock()).mapping();
         return synSuccess;
     });
 }

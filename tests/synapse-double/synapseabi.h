@@ -19,12 +19,12 @@
 //    those of another chip DeviceTypeMismatch as soon as a device is there.
 //  - Sizes of tensors run fastest dimension first. Every persistent tensor wants an address at each launch; a recipe
 //    with a workspace writes all over it.
-//  - A failure of the device: what the driver aborts, what reaches memory that is not there, what was ordered. From
-//  then
-//    on every call says DeviceReset until the device is released; with HL_DBL_ON_FAILURE=kill the process gets SIGKILL,
+//  - A failure of the device: what the driver aborts, what reaches memory that is not there, what was ordered. After it
+//    every call says DeviceReset until the device is released; with HL_DBL_ON_FAILURE=kill the process gets SIGKILL,
 //    as the runtime does by default (G3SW dfa_base.cpp).
 //  - HL_DBL_FAULTS: failures, delays and stalls on order (orders.h). It is read by synInitialize, and counted on while
 //    it stays as it is.
+//  - HL_DBL_TELLS_HBM_BASE: the device's information has the start of the mapping, as that of 1.21 may.
 //
 // What it does not play: compilation (graphs), serialisation, sections, external tensors, host-side shape tensors,
 // collectives, Gaudi and Gaudi3, profiling, the double initialise check, the order in which the runtime frees HBM.

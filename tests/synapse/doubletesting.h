@@ -32,6 +32,45 @@ Function *double_function(const char *name)
     return reinterpret_cast<Function *>(found);
 }
 
+// Of the device that this process has, as SynapseAI tells it.
+inline uint64_t free_bytes()
+{
+    using Ask = synapse::abi::Status(uint32_t, uint64_t *, uint64_t *);
+    uint64_t free = 0, total = 0;
+    EXPECT_EQ(double_function<Ask>("synDeviceGetMemoryInfo")(0, &free, &total), synapse::abi::success);
+    return free;
+}
+
+// Other software of this process that has the double's device.
+class Framework {
+public:
+    Framework()
+    {
+        using Acquire = synapse::abi::Status(uint32_t *, uint32_t);
+        uint32_t id = 1;
+        EXPECT_EQ(double_function<synapse::abi::Status()>("synInitialize")(), synapse::abi::success);
+        EXPECT_EQ(double_function<Acquire>("synDeviceAcquireByModuleId")(&id, 3), synapse::abi::success);
+        EXPECT_EQ(id, 0u);
+    }
+    Framework(const Framework &) = delete;
+    Framework &operator=(const Framework &) = delete;
+    ~Framework()
+    {
+        EXPECT_TRUE(released_ || release() == synapse::abi::success);
+        EXPECT_EQ(double_function<synapse::abi::Status()>("synDestroy")(), synapse::abi::success);
+    }
+
+    [[nodiscard]] synapse::abi::Status release()
+    {
+        const auto status = double_function<synapse::abi::Status(uint32_t)>("synDeviceRelease")(0);
+        released_ = status == synapse::abi::success;
+        return status;
+    }
+
+private:
+    bool released_ = false;
+};
+
 // While it lives, streams of the double begin no work.
 class StreamsHeld {
 public:

@@ -172,6 +172,11 @@ class Lines(unittest.TestCase):
             with self.subTest(name):
                 self.fails(played(line(f"device=synapse model-info={RECIPE}.modelinfo", model=RECIPES / f"{name}.recipe")), code, *words)
 
+    def test_a_tensor_that_fits_no_plane(self):
+        described = FOLDER / "y.modelinfo"
+        described.write_text("[modelinfo]\nversion=1.0\n\n[y]\ndir=input\ntype=uint8\nbind=frame:uv\n", encoding="ascii")
+        self.fails(played(line(f"device=synapse model-info={described}", model=RECIPES / "good.recipe")), "HL-SYN-007", "cannot be frame:uv")
+
     def test_a_workspace_larger_than_hbm(self):
         large = FOLDER / "large.recipe"
         large.write_bytes(make_recipe.recipe(onnx.load(RECIPE.with_suffix(".onnx")), workspace=1 << 40))
@@ -189,11 +194,18 @@ class Lines(unittest.TestCase):
             self.whole(played(line()))
 
     def test_what_fails_in_mid_stream_is_one_error_and_the_line_plays_again(self):
-        for code, faults in (("HL-INF-002", "synLaunch:5=synFail"), ("HL-DEV-004", "lost@synLaunch:5"), ("HL-INF-003", "synLaunch:5=stall"), ("HL-DMA-001", "synMemCopyAsyncMultiple:1=synFail")):
+        for code, faults in (("HL-INF-002", "synLaunch:5=synFail"), ("HL-DEV-004", "lost@synLaunch:5"), ("HL-INF-003", "synLaunch:5=stall"), ("HL-DMA-001", "synMemCopyAsyncMultiple:5=synFail")):
             with self.subTest(faults):
                 first, second = played(line("device=synapse timeout=2000000000"), 2, HL_DBL_FAULTS=faults)
                 self.fails(first, code)
+                self.assertTrue(first["detections"], "no frame came before")
                 self.whole(second)
+
+    def test_a_reset_of_the_driver_is_one_error_and_the_line_plays_again(self):
+        first, second = played(line(), 2, HL_NODE_FAULTS="lost@submit:40")
+        self.fails(first, "HL-DEV-004")
+        self.assertTrue(first["detections"], "no frame came before")
+        self.whole(second)
 
     def test_a_runtime_that_kills_leaves_a_device_for_the_next_process(self):
         with Player(line(), HL_DBL_FAULTS="lost@synLaunch:20", HL_DBL_ON_FAILURE="kill") as player:

@@ -14,6 +14,7 @@
 #include <string>
 #include <thread>
 
+namespace fs = std::filesystem;
 namespace vendor = hl::synapse::abi;
 using hl::CopyRegion;
 using hl::Device;
@@ -22,6 +23,7 @@ using hl::Placement;
 using hl::test::copy;
 using hl::test::double_function;
 using hl::test::fill;
+using hl::test::Framework;
 using hl::test::holds;
 using hl::test::open_double;
 using hl::test::Owned;
@@ -43,29 +45,63 @@ void expect_round_trip(const std::shared_ptr<Device> &device, unsigned seed)
     EXPECT_TRUE(holds(device, *to, seed));
 }
 
-// The double's machine, and in it a second Gaudi, whose node nobody plays.
-class SecondGaudi {
+// A copy of the double's machine, for changes.
+class OtherMachine {
 public:
-    static constexpr const char *address = "0000:4e:00.0";
-
-    SecondGaudi()
+    OtherMachine()
     {
-        namespace fs = std::filesystem;
-        const auto copy = fs::copy_options::recursive | fs::copy_options::copy_symlinks;
-        const auto devices = folder_.path() / "bus/pci/devices";
-        fs::copy(std::getenv("HL_SYSFS"), folder_.path(), copy | fs::copy_options::overwrite_existing);
-        fs::copy(devices / hl::test::gaudi_address, devices / address, copy);
-        fs::rename(devices / address / "accel/accel0", devices / address / "accel/accel1");
-        fs::rename(devices / address / "accel/accel_controlD0", devices / address / "accel/accel_controlD1");
-        const std::string here = std::string("bus/pci/devices/") + address;
-        folder_.write(here + "/pci_addr", std::string(address) + "\n");
-        folder_.write(here + "/module_id", "4\n");
+        fs::copy(std::getenv("HL_SYSFS"), folder_.path(), all | fs::copy_options::overwrite_existing);
         sysfs_.emplace("HL_SYSFS", folder_.path().c_str());
+    }
+
+protected:
+    static constexpr auto all = fs::copy_options::recursive | fs::copy_options::copy_symlinks;
+
+    [[nodiscard]] fs::path device(const char *address) const { return folder_.path() / "bus/pci/devices" / address; }
+    void write(const fs::path &file, const std::string &text) const
+    {
+        (void)folder_.write(fs::relative(file, folder_.path()).string(), text + "\n");
     }
 
 private:
     hl::test::TemporaryDir folder_;
     std::optional<Setting> sysfs_;
+};
+
+// With a second Gaudi, whose node nobody plays.
+class SecondGaudi : public OtherMachine {
+public:
+    static constexpr const char *address = "0000:4e:00.0";
+
+    SecondGaudi()
+    {
+        fs::copy(device(hl::test::gaudi_address), device(address), all);
+        fs::rename(device(address) / "accel/accel0", device(address) / "accel/accel1");
+        fs::rename(device(address) / "accel/accel_controlD0", device(address) / "accel/accel_controlD1");
+        write(device(address) / "pci_addr", address);
+        write(device(address) / "module_id", "4");
+    }
+};
+
+// Whose driver tells no module id.
+class WithoutModuleId : public OtherMachine {
+public:
+    WithoutModuleId() { fs::remove(device(hl::test::gaudi_address) / "module_id"); }
+};
+
+// The double beside a libscal.so that is broken.
+class WithoutScal {
+public:
+    WithoutScal()
+    {
+        fs::copy(fs::path(std::getenv("HL_SYNAPSE_DIR")) / "libSynapse.so", folder_.path());
+        (void)folder_.write("libscal.so", "this is no library");
+        runtime_.emplace("HL_SYNAPSE_DIR", folder_.path().c_str());
+    }
+
+private:
+    hl::test::TemporaryDir folder_;
+    std::optional<Setting> runtime_;
 };
 
 void wait_until_lost(const std::shared_ptr<Device> &device)
@@ -114,6 +150,11 @@ TEST(SynapseOpen, TheEnvironmentDecidesWhatIsLeftOpen)
     // A runtime that cannot be used is an error for who asks for it alone.
     const Setting wrong("HL_SYNAPSE_DIR", std::getenv("HL_TEST_OLD_SYNAPSE"));
     EXPECT_CODE(Device::open("synapse:accel0"), ErrorCode::SynapseVersion);
+    {
+        const auto without = Device::open("accel0");
+        ASSERT_OK(without);
+        EXPECT_EQ((*without)->info().backend, "kernel");
+    }
     const Setting synapse("HL_RUNTIME", "synapse");
     EXPECT_CODE(Device::open("accel0"), ErrorCode::SynapseVersion);
 }
@@ -172,41 +213,75 @@ TEST(SynapseOpen, WhatMayPassIsTriedAgain)
     EXPECT_OK(Device::open("synapse:accel0"));
 }
 
+// By its PCI address where the driver tells no module id. The first order would end it otherwise; the second one is
+// tried again.
+TEST(SynapseOpen, AcquiresByAddressToo)
+{
+    const WithoutModuleId machine;
+    const Setting faults("HL_DBL_FAULTS", "synDeviceAcquireByModuleId:1=synOutOfResources,synDeviceAcquire:1=synFail");
+    expect_round_trip(open_double(), 11);
+}
+
+// libscal tells where exported frames lie. Whatever was acquired by then is released.
+TEST(SynapseOpen, ALibscalThatCannotBeLoadedIsNamed)
+{
+    {
+        const WithoutScal runtime;
+        const auto refused = Device::open("synapse:accel0");
+        ASSERT_CODE(refused, ErrorCode::SynapseMissing);
+        EXPECT_TRUE(refused.error().cause.contains("libscal.so")) << refused.error().cause;
+    }
+    expect_round_trip(open_double(), 12);
+}
+
+// Where the runtime tells it too, libscal is not needed; the driver refuses exports of another base.
+TEST(SynapseOpen, TheRuntimesWordForTheMappingDoesWithoutLibscal)
+{
+    const WithoutScal runtime;
+    const Setting told("HL_DBL_TELLS_HBM_BASE", "1");
+    const auto device = open_double();
+    const Owned frame{device, 4096, Placement::Device};
+    EXPECT_OK(device->export_dmabuf(*frame));
+    expect_round_trip(device, 15);
+}
+
 // A framework of the same process has the device: it is shared, and stays the framework's.
 TEST(SynapseOpen, WhatThisProcessHasIsShared)
 {
-    using Acquire = vendor::Status(uint32_t *, uint32_t);
-    using Release = vendor::Status(uint32_t);
-    ASSERT_EQ(double_function<vendor::Status()>("synInitialize")(), vendor::success);
-    uint32_t id = 1;
-    ASSERT_EQ(double_function<Acquire>("synDeviceAcquireByModuleId")(&id, 3), vendor::success);
-    {
-        const auto device = open_double();
-        expect_round_trip(device, 5);
-    }
+    const Framework framework;
+    expect_round_trip(open_double(), 5);
     vendor::DeviceInfoV2 info{};
-    EXPECT_EQ((double_function<vendor::Status(uint32_t, vendor::DeviceInfoV2 *)>("synDeviceGetInfoV2")(id, &info)),
+    EXPECT_EQ((double_function<vendor::Status(uint32_t, vendor::DeviceInfoV2 *)>("synDeviceGetInfoV2")(0, &info)),
               vendor::success);
-    EXPECT_EQ(double_function<Release>("synDeviceRelease")(id), vendor::success);
-    EXPECT_EQ(double_function<vendor::Status()>("synDestroy")(), vendor::success);
 }
 
 TEST(SynapseOpen, WhatIsSharedIsLostWhenItsOwnerReleasesIt)
 {
-    using Acquire = vendor::Status(uint32_t *, uint32_t);
-    using Release = vendor::Status(uint32_t);
-    ASSERT_EQ(double_function<vendor::Status()>("synInitialize")(), vendor::success);
-    uint32_t id = 1;
-    ASSERT_EQ(double_function<Acquire>("synDeviceAcquireByModuleId")(&id, 3), vendor::success);
+    Framework framework;
     const auto device = open_double();
     vendor::Status released = vendor::fail;
     while (released == vendor::fail) // a call of the watcher's is on
-        released = double_function<Release>("synDeviceRelease")(id);
+        released = framework.release();
     ASSERT_EQ(released, vendor::success);
     wait_until_lost(device);
     EXPECT_CODE(device->allocate(4096, Placement::Device), ErrorCode::DeviceLost);
     ASSERT_OK(device->recover()); // by itself now
     expect_round_trip(device, 7);
+}
+
+// A second synInitialize is a success, so that only who comes first may destroy.
+TEST(SynapseOpen, WhatOtherSoftwareInitializedStaysSo)
+{
+    const auto ask = [] {
+        vendor::DeviceInfoV2 info{};
+        return double_function<vendor::Status(uint32_t, vendor::DeviceInfoV2 *)>("synDeviceGetInfoV2")(0, &info);
+    };
+    expect_round_trip(open_double(), 13);
+    EXPECT_EQ(ask(), vendor::uninitialized);
+    ASSERT_EQ(double_function<vendor::Status()>("synInitialize")(), vendor::success);
+    expect_round_trip(open_double(), 14);
+    EXPECT_NE(ask(), vendor::uninitialized);
+    EXPECT_EQ(double_function<vendor::Status()>("synDestroy")(), vendor::success);
 }
 
 // SynapseAI gives a process one device, whoever took it.
@@ -223,17 +298,11 @@ TEST(SynapseOpen, ASecondDeviceIsRefusedWithTheOneThatIsOpen)
 TEST(SynapseOpen, AnotherDeviceOfAFrameworkIsNamedAndStaysWithIt)
 {
     const SecondGaudi second;
-    using Acquire = vendor::Status(uint32_t *, uint32_t);
-    using Release = vendor::Status(uint32_t);
-    ASSERT_EQ(double_function<vendor::Status()>("synInitialize")(), vendor::success);
-    uint32_t id = 1;
-    ASSERT_EQ(double_function<Acquire>("synDeviceAcquireByModuleId")(&id, 3), vendor::success);
+    const Framework framework;
     const auto refused = Device::open(std::string("synapse:") + SecondGaudi::address);
     ASSERT_CODE(refused, ErrorCode::SynapseHolder);
     EXPECT_TRUE(refused.error().cause.contains("other software")) << refused.error().cause;
     EXPECT_TRUE(refused.error().cause.contains(hl::test::gaudi_address)) << refused.error().cause;
-    EXPECT_EQ(double_function<Release>("synDeviceRelease")(id), vendor::success);
-    EXPECT_EQ(double_function<vendor::Status()>("synDestroy")(), vendor::success);
 }
 
 // --- memory ---
@@ -278,6 +347,18 @@ TEST(SynapseMemory, ExportsNameTheirFrame)
     EXPECT_EQ(device->usage().exports_open, 1u);
 }
 
+TEST(SynapseMemory, AnExportThatTheDriverRefusesIsAnErrorAndTheNextOneIsMade)
+{
+    const Setting faults("HL_NODE_FAULTS", "export:1=ENOMEM,export:2=EMFILE");
+    const auto device = open_double();
+    const Owned frame{device, 8192, Placement::Device};
+    const auto refused = device->export_dmabuf(*frame);
+    ASSERT_CODE(refused, ErrorCode::MemoryExport);
+    EXPECT_TRUE(refused.error().cause.contains("of the mapping at 0x")) << refused.error().cause;
+    EXPECT_CODE(device->export_dmabuf(*frame), ErrorCode::FdLimit);
+    EXPECT_OK(device->export_dmabuf(*frame));
+}
+
 TEST(SynapseMemory, HostPagesThatCannotBeMappedAreAnError)
 {
     const Setting faults("HL_DBL_FAULTS", "synHostMap:1=synFail");
@@ -291,7 +372,11 @@ TEST(SynapseMemory, HostPagesThatCannotBeMappedAreAnError)
 
 TEST(SynapseMemory, InboundWritesAreFlushed)
 {
-    EXPECT_OK(open_double()->flush_inbound_writes());
+    const Setting faults("HL_NODE_FAULTS", "flush:2=EINVAL");
+    const auto device = open_double();
+    EXPECT_OK(device->flush_inbound_writes());
+    EXPECT_CODE(device->flush_inbound_writes(), ErrorCode::CopyFailed);
+    EXPECT_OK(device->flush_inbound_writes());
 }
 
 // --- copies that do not end as they should ---
@@ -354,6 +439,7 @@ TEST(SynapseCopy, AFullQueueSaysSo)
 // The deadline of what waits behind others: it is not begun.
 TEST(SynapseCopy, WhatIsLateIsNotBegun)
 {
+    const Setting faults("HL_DBL_FAULTS", "synMemCopyAsync:1=synFail"); // of the one that is begun
     const auto device = open_double();
     const Owned host{device, 4096, Placement::Host}, hbm{device, 4096, Placement::Device};
     Record record;
@@ -361,6 +447,7 @@ TEST(SynapseCopy, WhatIsLateIsNotBegun)
     late.deadline = hl::Clock::now();
     ASSERT_OK(device->submit({&late, 1}, record));
     EXPECT_CODE(record.wait(1)[0].status, ErrorCode::CopyTimeout);
+    EXPECT_CODE(copy(device, *host, *hbm, 4096), ErrorCode::CopyFailed);
 }
 
 // --- loss ---
@@ -403,6 +490,22 @@ TEST(SynapseLoss, ACopyThatNeverEndsIsOne)
     }
     ASSERT_OK(device->recover());
     expect_round_trip(device, 9);
+}
+
+// The framework's release is what stops the hardware: until then it may still write.
+TEST(SynapseLoss, OfWhatIsSharedLeavesItsMemoryAllocated)
+{
+    const Setting faults("HL_DBL_FAULTS", "synMemCopyAsync:2=stall");
+    const Framework framework;
+    uint64_t free = 0;
+    {
+        const auto device = open_double();
+        free = hl::test::free_bytes();
+        const Owned host{device, 4096, Placement::Host}, hbm{device, 4096, Placement::Device};
+        EXPECT_OK(copy(device, *host, *hbm, 4096));
+        EXPECT_CODE(copy(device, *host, *hbm, 4096), ErrorCode::DeviceLost);
+    }
+    EXPECT_EQ(hl::test::free_bytes(), free);
 }
 
 // Nobody works on the device: its status says it.

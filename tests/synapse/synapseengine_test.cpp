@@ -298,23 +298,29 @@ TEST_F(SynapseEngineTest, ALateRequestIsNotRun)
                 ErrorCode::RunTimeout);
 }
 
+// Requests that are under way at once share neither the recipe's workspace (200,000 bytes) nor its outputs.
+TEST_F(SynapseEngineTest, EachRequestHasMemoryOfItsOwn)
+{
+    const auto taken = [&](unsigned requests) {
+        const uint64_t before = hl::test::free_bytes();
+        const auto engine = engine_of("good", {.in_flight = requests});
+        return std::pair(before - hl::test::free_bytes(), engine->info().output_bytes);
+    };
+    const auto [one, outputs] = taken(1);
+    EXPECT_GE(taken(4).first, one + 3 * (200000 + outputs));
+}
+
 TEST_F(SynapseEngineTest, ItsEndLetsGoOfEverything)
 {
     const auto before = device->usage();
-    const auto free_bytes = [] {
-        uint64_t free = 0, total = 0;
-        hl::test::double_function<hl::synapse::abi::Status(uint32_t, uint64_t *, uint64_t *)>("synDeviceGetMemoryInfo")(
-            0, &free, &total);
-        return free;
-    };
-    const uint64_t free_before = free_bytes();
+    const uint64_t free_before = hl::test::free_bytes();
     {
         const auto engine = engine_of();
-        EXPECT_LT(free_bytes(), free_before);
+        EXPECT_LT(hl::test::free_bytes(), free_before);
         const Owned frame{device, 4096, Placement::Device}, output{device, 4096, Placement::Host};
         EXPECT_OK(run(*engine, {.id = 1, .frame = layout(*frame), .output = *output}));
     }
-    EXPECT_EQ(free_bytes(), free_before);
+    EXPECT_EQ(hl::test::free_bytes(), free_before);
     EXPECT_EQ(device->usage().device_bytes, before.device_bytes);
     EXPECT_EQ(device->usage().host_bytes, before.host_bytes);
     EXPECT_EQ(device.use_count(), 1);

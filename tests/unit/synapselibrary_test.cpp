@@ -80,6 +80,16 @@ TEST(SynapseLibrary, GarbageIsToldAsTheLinkerTellsIt)
     EXPECT_FALSE(says(error, "/usr/lib/habanalabs")) << error.cause;
 }
 
+// As some of the vendor's images have it.
+TEST(SynapseLibrary, TheOtherNameIsTakenToo)
+{
+    const hl::test::TemporaryDir folder;
+    const std::string path = folder.write("libSynapse.so.1", "this is no library");
+    const hl::Error error = error_with(folder.path());
+    EXPECT_EQ(error.sys_errno, ELIBBAD);
+    EXPECT_TRUE(says(error, path + ": ")) << error.cause;
+}
+
 TEST(SynapseLibrary, EachMissingFunctionIsNamed)
 {
     const hl::Error error = error_with(wrong_library("incomplete"));

@@ -127,9 +127,9 @@ void DmaQueue::submit_next(Chip::Lock &lock)
     if (active.submissions == 0 && active.started == Clock::time_point{})
         active.started = Clock::now();
     lock.unlock();
-    const CommandBuffers &buffers = way_ == CopyWay::Up ? session->up : session->down;
+    const CommandBuffers &buffers = session->buffers(way_);
     const uint32_t used = fill(chip_->kind(), rest, buffers.bytes(place));
-    const auto sequence = session->driver->submit(queue_, buffers.filled(place, used), driver_patience);
+    const auto sequence = session->driver().submit(queue_, buffers.filled(place, used), driver_patience);
     session.reset(); // may close the node
     lock.lock();
     active.filling = false;
@@ -204,7 +204,7 @@ void DmaQueue::wait_front(Chip::Lock &lock)
     }
     std::shared_ptr<Session> session = chip_->session(lock);
     lock.unlock();
-    const auto ended = session->driver->wait(front.sequence, wait_slice);
+    const auto ended = session->driver().wait(front.sequence, wait_slice);
     session.reset(); // may close the node
     if (!ended && submission_says_lost(ended.error()))
         chip_->lose(front.generation, loss_text(ended.error()));

@@ -15,14 +15,7 @@
 
 namespace hl::kernel {
 
-// A request, checked and translated to device addresses.
-struct DmaJob {
-    uint64_t id = 0;
-    CompletionListener *listener = nullptr;
-    std::array<Move, 4> move{};
-    std::array<Allocation *, 8> held{}; // two per move
-    size_t moves = 0;
-    Deadline deadline = no_deadline;
+struct DmaJob : CopyJob {
     uint32_t generation = 0;
 };
 

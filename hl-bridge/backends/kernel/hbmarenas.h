@@ -4,16 +4,11 @@
 #include "backends/kernel/driver.h"
 #include "backends/kernel/packets.h"
 #include "device/arena.h"
+#include "habanalabs/chipsession.h"
 
 #include <list>
 
 namespace hl::kernel {
-
-// A stretch of HBM that was divided off.
-struct HbmBlock {
-    uint64_t base = 0;   // the device's address of what the driver mapped, which an export names
-    uint64_t offset = 0; // into that
-};
 
 // HBM for frames. Gaudi2's driver gives out whole pages of 768 MiB (640 MiB on five stacks; gaudi2.c
 // gaudi2_set_dram_properties), so each is divided here. Gaudi's leaves its HBM to the user: ALLOC gives no address and

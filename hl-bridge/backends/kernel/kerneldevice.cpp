@@ -27,28 +27,13 @@ DeviceInfo describe(const ChipNode &node, const uapi::HwIpInfo &hw)
             .udmabuf = try_open_udmabuf().valid()};
 }
 
-std::unexpected<Error> unusable(const ChipNode &node, std::string cause, std::string remedy, int err)
-{
-    return fail(ErrorCode::DeviceUnusable, std::format("open {}", node.pci.address), std::move(cause),
-                std::move(remedy), err, node.name());
-}
-
 } // namespace
 
 Result<std::unique_ptr<Device>> KernelDevice::open(const std::string &address)
 {
-    const auto node = find_chip(sysfs_root(), address);
+    const auto node = chip_to_open(sysfs_root(), address);
     if (!node)
-        return fail(ErrorCode::DeviceNotFound, std::format("open {}", address),
-                    std::format("no Gaudi is at {}", address), "see lspci -d 1da3:", ENODEV, address);
-    if (node->compute_node().empty())
-        return unusable(
-            *node,
-            node->driver.empty() ? std::format("{} has no driver", node->name())
-                                 : std::format("the driver {} made no node for {}", node->driver, node->name()),
-            "load the driver (modprobe habanalabs) and see the kernel log; device=sim runs on the simulator "
-            "meanwhile",
-            ENXIO);
+        return std::unexpected(node.error());
     return open_with(*node, [node = *node] { return open_node(node); });
 }
 
@@ -56,14 +41,15 @@ Result<std::unique_ptr<Device>> KernelDevice::open_with(const ChipNode &node, Dr
 {
     const auto kind = node.kind();
     if (!kind)
-        return unusable(node, std::format("{} is a chip that this version does not drive", node.name()),
-                        "device=sim runs on the simulator", ENOTSUP);
+        return fail(ErrorCode::DeviceUnusable, std::format("open {}", node.pci.address),
+                    std::format("{} is a chip that this version does not drive", node.name()),
+                    "device=sim runs on the simulator", ENOTSUP, node.name());
     std::unique_ptr<KernelDevice> device(new KernelDevice({}));
     auto chip = Chip::create(device->id(), node.name(), *kind, node.pci.legacy, std::move(opener));
     if (!chip)
         return std::unexpected(std::move(chip.error()));
     device->chip_ = std::move(*chip);
-    device->info_ = describe(node, device->chip_->session(device->chip_->lock())->hw);
+    device->info_ = describe(node, device->chip_->session(device->chip_->lock())->hw());
     device->start();
     return device;
 }
@@ -159,27 +145,6 @@ Result<std::span<std::byte>> KernelDevice::host_span(const Memory &memory)
     return chip_->host_span(memory);
 }
 
-Result<CopyWay> KernelDevice::check(const Chip::Lock &lock, const CopyRequest &request, DmaJob &job)
-{
-    auto way = check_copy_way(request, chip_->name());
-    if (!way)
-        return way;
-    for (const CopyRegion &region : std::span(request.region).first(request.regions)) {
-        auto source = chip_->find(lock, region.source);
-        if (!source)
-            return std::unexpected(std::move(source.error()));
-        auto target = chip_->find(lock, region.target);
-        if (!target)
-            return std::unexpected(std::move(target.error()));
-        if (auto fits = check_copy_region(region, chip_->name()); !fits)
-            return std::unexpected(std::move(fits.error()));
-        job.held[job.moves * 2] = *source;
-        job.held[job.moves * 2 + 1] = *target;
-        job.move[job.moves++] = Move::of(region, (*source)->address, (*target)->address);
-    }
-    return way;
-}
-
 Status KernelDevice::submit(std::span<const CopyRequest> requests, CompletionListener &listener)
 {
     // The last completion may let go of this device before this returns.
@@ -191,8 +156,8 @@ Status KernelDevice::submit(std::span<const CopyRequest> requests, CompletionLis
     // First pass: nothing is queued unless all can be.
     size_t down = 0, up = 0;
     for (const CopyRequest &request : requests) {
-        DmaJob job;
-        const auto way = check(lock, request, job);
+        CopyJob job;
+        const auto way = chip->translate(lock, request, job);
         if (!way)
             return std::unexpected(way.error());
         ++(*way == CopyWay::Up ? up : down);
@@ -202,11 +167,12 @@ Status KernelDevice::submit(std::span<const CopyRequest> requests, CompletionLis
                     std::format("{} requests do not fit into a queue of {}", requests.size(), DmaQueue::ring_size),
                     "wait for a completion before submitting more", EAGAIN, chip->name());
     for (const CopyRequest &request : requests) {
-        DmaJob job{.id = request.id,
-                   .listener = &listener,
-                   .deadline = request.deadline,
-                   .generation = chip->generation(lock)};
-        DmaQueue &queue = *check(lock, request, job) == CopyWay::Up ? *up_queue : *down_queue;
+        DmaJob job;
+        job.id = request.id;
+        job.listener = &listener;
+        job.deadline = request.deadline;
+        job.generation = chip->generation(lock);
+        DmaQueue &queue = *chip->translate(lock, request, job) == CopyWay::Up ? *up_queue : *down_queue;
         for (size_t h = 0; h < 2 * job.moves; ++h)
             chip->hold(lock, *job.held[h]);
         chip->request_begins(lock);

@@ -48,7 +48,6 @@ private:
     explicit KernelDevice(DeviceInfo info) noexcept : info_(std::move(info)) {}
 
     void start();
-    [[nodiscard]] Result<CopyWay> check(const Chip::Lock &lock, const CopyRequest &request, DmaJob &job);
 
     DeviceInfo info_;
     std::shared_ptr<Chip> chip_;

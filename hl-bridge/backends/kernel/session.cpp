@@ -39,9 +39,64 @@ Result<std::shared_ptr<Session>> Session::open(const DriverOpener &opener, ChipK
     auto up = CommandBuffers::create(**driver, chip, queue_depth, device);
     if (!up)
         return std::unexpected(std::move(up.error()));
-    Driver &calls = **driver;
-    return std::shared_ptr<Session>(new Session{std::move(*driver), *hw, std::move(events), std::move(*down),
-                                                std::move(*up), HbmArenas(calls, chip, *hw)});
+    return std::shared_ptr<Session>(
+        new Session(std::move(*driver), chip, *hw, std::move(events), std::move(*down), std::move(*up)));
+}
+
+Session::Session(std::unique_ptr<Driver> driver, ChipKind kind, const uapi::HwIpInfo &hw, UniqueFd events,
+                 CommandBuffers down, CommandBuffers up)
+    : kind_(kind), driver_(std::move(driver)), hw_(hw), events_(std::move(events)), down_(std::move(down)),
+      up_(std::move(up)), hbm_(*driver_, kind_, hw_)
+{}
+
+Sys<HbmBlock> Session::allocate_hbm(uint64_t bytes)
+{
+    return hbm_.allocate(bytes);
+}
+
+void Session::free_hbm(const HbmBlock &block)
+{
+    hbm_.free(block);
+}
+
+ChipSession::HbmUse Session::hbm_use() const
+{
+    return {.used = hbm_.used(), .size = hbm_.size(), .largest_free = hbm_.largest_free()};
+}
+
+std::expected<uint64_t, ChipSession::Refusal> Session::map_host(std::span<std::byte> pages)
+{
+    const auto address = driver_->map_host(pages);
+    if (!address)
+        return std::unexpected(Refusal{.sys_errno = address.error()});
+    return *address;
+}
+
+void Session::unmap_host(std::span<std::byte>, uint64_t address) noexcept
+{
+    (void)driver_->unmap(address);
+}
+
+HbmBlock Session::exportable(const HbmBlock &part) const noexcept
+{
+    if (kind_ == ChipKind::Gaudi)
+        return {.base = part.address(), .offset = 0}; // by physical address, as HbmArenas has it
+    return part;
+}
+
+Sys<UniqueFd> Session::export_memory(const HbmBlock &named, uint64_t bytes)
+{
+    return driver_->export_memory(named.base, bytes, named.offset);
+}
+
+std::optional<uint64_t> Session::open_files(int dmabuf)
+{
+    return driver_->open_files(dmabuf);
+}
+
+Sys<void> Session::flush_inbound_writes()
+{
+    return driver_->flush_inbound_writes();
 }
 
 } // namespace hl::kernel

@@ -52,7 +52,7 @@ void Watcher::work()
             generation = chip_->generation(lock);
         }
         std::array<pollfd, 2> files{{{.fd = chip_->changed_fd(), .events = POLLIN, .revents = 0},
-                                     {.fd = session ? session->events.get() : -1, .events = POLLIN, .revents = 0}}};
+                                     {.fd = session ? session->events().get() : -1, .events = POLLIN, .revents = 0}}};
         (void)::poll(files.data(), files.size(), session || files[0].fd < 0 ? status_interval_ms : -1);
         eventfd_t drained = 0;
         if (files[0].revents != 0)
@@ -65,15 +65,15 @@ void Watcher::work()
 void Watcher::look(Session &session, uint32_t generation)
 {
     eventfd_t count = 0;
-    if (session.events && ::eventfd_read(session.events.get(), &count) == 0) {
-        const uint64_t events = session.driver->take_events().value_or(0);
+    if (session.events() && ::eventfd_read(session.events().get(), &count) == 0) {
+        const uint64_t events = session.driver().take_events().value_or(0);
         if (ends_session(events))
             chip_->lose(generation, "the driver reports: " + events_text(events));
         else if (events != 0)
             log(LogLevel::Warning, "kernel",
                 std::format("{}: the driver reports: {}", chip_->name(), events_text(events)));
     }
-    const auto status = session.driver->status();
+    const auto status = session.driver().status();
     if (!status)
         chip_->lose(generation, "the driver answered " + errno_text(status.error()));
     else if (status_says_lost(*status))

@@ -2,11 +2,9 @@
 #pragma once
 
 #include "backends/synapse/streamqueue.h"
-#include "device/copycheck.h"
-#include "device/move.h"
 
-#include <array>
 #include <memory>
+#include <vector>
 
 namespace hl::synapse {
 
@@ -16,15 +14,8 @@ public:
     // Requests under way at once; as many as the simulator takes.
     static constexpr size_t capacity = StreamQueue::ring_size;
 
-    // A request, checked and translated.
-    struct Job {
-        uint64_t id = 0;
-        CompletionListener *listener = nullptr;
-        Deadline deadline = no_deadline;
+    struct Job : habanalabs::CopyJob {
         abi::DmaDirection direction = abi::host_to_dram;
-        std::array<Move, 4> move{};
-        std::array<Allocation *, 8> held{}; // two per move
-        size_t moves = 0;
     };
 
     CopyQueue(std::shared_ptr<Chip> chip, uint32_t generation);

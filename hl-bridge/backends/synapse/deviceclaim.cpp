@@ -10,8 +10,8 @@
 namespace hl::synapse {
 namespace {
 
-// SynapseAI does not let go of a device that hangs before the driver has reset it, 30 s after the job began
-// (timeout_locked).
+// The double lets go of a device that hangs when the driver has reset it, 30 s after the job began
+// (timeout_locked); how long SynapseAI takes is not known.
 constexpr std::chrono::seconds patience{30};
 // For a session of another chip, which most likely goes on.
 constexpr std::chrono::seconds patience_with_another{1};

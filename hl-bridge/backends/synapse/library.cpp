@@ -6,6 +6,7 @@
 #include <locale.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
@@ -22,6 +23,7 @@ namespace fs = std::filesystem;
 constexpr const char *operation = "load SynapseAI";
 constexpr const char *vendor_folder = "/usr/lib/habanalabs";
 constexpr const char *runtime_name = "libSynapse.so";
+constexpr std::array runtime_names{runtime_name, "libSynapse.so.1"}; // some images have the second alone
 constexpr const char *scal_name = "libscal.so";
 constexpr const char *missing_remedy =
     "install SynapseAI (the package habanalabs-graph), or set HL_SYNAPSE_DIR to the folder of libSynapse.so; "
@@ -87,15 +89,18 @@ bool try_linker(Opened &opened, const char *name)
     return opened.broken;
 }
 
+// At every place both names, before the next place.
 Opened open_runtime()
 {
     Opened opened;
     const char *folder = std::getenv("HL_SYNAPSE_DIR");
-    if (folder && *folder && try_folder(opened, folder, runtime_name))
+    const auto in_folder = [&opened](const char *where) {
+        return std::ranges::any_of(runtime_names, [&](const char *name) { return try_folder(opened, where, name); });
+    };
+    if ((folder && *folder && in_folder(folder)) ||
+        std::ranges::any_of(runtime_names, [&](const char *name) { return try_linker(opened, name); }))
         return opened;
-    if (try_linker(opened, runtime_name))
-        return opened;
-    (void)try_folder(opened, vendor_folder, runtime_name);
+    (void)in_folder(vendor_folder);
     return opened;
 }
 

@@ -30,9 +30,9 @@ public:
     static constexpr Release oldest{1, 18};
 
     // Looks in $HL_SYNAPSE_DIR, then where the dynamic linker looks, then in /usr/lib/habanalabs, and takes the first
-    // libSynapse.so that is there. Nothing but synDriverGetVersion is called before the release is known to be right.
-    // Errors: SynapseMissing (none there, or it cannot be loaded), SynapseVersion, SynapseAbi (functions are missing,
-    // or it is that of 2021, which has the same names for other structures).
+    // libSynapse.so (or libSynapse.so.1) that is there. Nothing but synDriverGetVersion is called before the release is
+    // known to be right. Errors: SynapseMissing (none there, or it cannot be loaded), SynapseVersion, SynapseAbi
+    // (functions are missing, or it is that of 2021, which has the same names for other structures).
     [[nodiscard]] static Result<Library> load();
 
     [[nodiscard]] const abi::SynapseCalls *operator->() const noexcept { return &calls_; }

@@ -21,6 +21,11 @@
 #include <utility>
 
 namespace hl::synapse {
+
+using habanalabs::ChipSession;
+using habanalabs::HbmBlock;
+using habanalabs::Sys;
+
 namespace {
 
 using namespace std::chrono_literals;
@@ -111,9 +116,13 @@ std::unexpected<Error> Session::failed(ErrorCode code, std::string cause, std::s
 
 Status Session::initialize()
 {
+    // A second synInitialize is a success too, and everything before the first is synUninitialized (HCL synapse_api.h):
+    // whoever was first in this process, a framework perhaps, destroys it.
+    abi::DeviceInfoV2 none{};
+    const bool by_others = library_->synDeviceGetInfoV2(abi::only_device, &none) != abi::uninitialized;
     const abi::Status status = library_->synInitialize();
-    initialized_ = status == abi::success;
-    if (initialized_ || status == abi::already_initialized)
+    initialized_ = status == abi::success && !by_others;
+    if (status == abi::success || status == abi::already_initialized)
         return {};
     return failed(ErrorCode::SynapseCall, library_.failure("synInitialize", status), see_logs);
 }
@@ -288,11 +297,60 @@ Status Session::take_frames()
                   "report this, with the release of SynapseAI");
 }
 
-Session::Exportable Session::exportable(uint64_t address) const noexcept
+Sys<HbmBlock> Session::allocate_hbm(uint64_t bytes)
+{
+    const auto offset = frames_->allocate(bytes);
+    if (!offset)
+        return std::unexpected(ENOMEM);
+    return HbmBlock{frames_address_, *offset};
+}
+
+void Session::free_hbm(const HbmBlock &block)
+{
+    (void)frames_->free(block.offset);
+}
+
+ChipSession::HbmUse Session::hbm_use() const
+{
+    return {.used = frames_->used(), .size = frames_->size(), .largest_free = frames_->largest_free()};
+}
+
+// SynapseAI's copies take the CPU's address of what it has mapped.
+std::expected<uint64_t, ChipSession::Refusal> Session::map_host(std::span<std::byte> pages)
+{
+    const abi::Status status = library_->synHostMap(abi::only_device, pages.size(), pages.data());
+    if (status != abi::success)
+        return std::unexpected(Refusal{.why = library_.failure("synHostMap", status), .lost = says_lost(status)});
+    return reinterpret_cast<uintptr_t>(pages.data());
+}
+
+void Session::unmap_host(std::span<std::byte> pages, uint64_t) noexcept
+{
+    (void)library_->synHostUnmap(abi::only_device, pages.data());
+}
+
+HbmBlock Session::exportable(const HbmBlock &part) const noexcept
 {
     if (!mapping_)
-        return {.base = address, .offset = 0};
-    return {.base = *mapping_, .offset = address - *mapping_};
+        return {.base = part.address(), .offset = 0};
+    return {.base = *mapping_, .offset = part.address() - *mapping_};
+}
+
+Sys<UniqueFd> Session::export_memory(const HbmBlock &named, uint64_t bytes)
+{
+    return habanalabs::export_memory(compute_node(), named.base, bytes, named.offset);
+}
+
+std::optional<uint64_t> Session::open_files(int dmabuf)
+{
+    return habanalabs::open_files(dmabuf);
+}
+
+// A call of the driver on SynapseAI's node: it takes no queue and no slot of SynapseAI's, who submits through SCAL's
+// engines (command_submission.c cs_ioctl_flush_pci_hbw_writes).
+Sys<void> Session::flush_inbound_writes()
+{
+    return habanalabs::flush_inbound_writes(compute_node());
 }
 
 habanalabs::Node Session::health_node() const noexcept
@@ -310,6 +368,8 @@ std::optional<uint64_t> Session::allocate(uint64_t bytes) const
 
 void Session::free(uint64_t address) const noexcept
 {
+    if (lost_ && !acquired_)
+        return;
     (void)library_->synDeviceFree(abi::only_device, address, 0);
 }
 

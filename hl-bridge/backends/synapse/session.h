@@ -5,8 +5,10 @@
 #include "backends/synapse/library.h"
 #include "device/arena.h"
 #include "habanalabs/chipnode.h"
+#include "habanalabs/chipsession.h"
 #include "habanalabs/nodecalls.h"
 
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,10 +18,11 @@ namespace hl::synapse {
 
 // One device acquired through SynapseAI, and what goes when it is released: the memory that frames are cut from, and a
 // control node of our own for questions about its health. SynapseAI owns the compute node and the eventfd of the
-// driver, which is read-and-clear (G3SW efd_controller.cpp): neither is closed, registered or read here. Streams,
-// events and mapped host pages are their owners', who let go of them before they let go of the session. Thread safe,
-// except for frames().
-class Session {
+// driver, which is read-and-clear (G3SW efd_controller.cpp): neither is closed, registered or read here. Streams and
+// events are their owners', who let go of them before they let go of the session. What was lost in a device that other
+// software of the process has acquired stays allocated, as the hardware may still reach it: that software's release
+// ends it.
+class Session final : public habanalabs::ChipSession {
 public:
     // Acquires the chip and waits, bounded, for its last user's release (openladder.h). What this process has acquired
     // by itself (a framework) is shared where it is the same chip, and stays acquired afterwards. Errors: SynapseHolder
@@ -27,10 +30,8 @@ public:
     // DeviceUnusable, DeviceNotFound, DeviceConfig, MemoryFull.
     [[nodiscard]] static Result<std::shared_ptr<Session>> open(const Library &library,
                                                                const habanalabs::ChipNode &chip);
-    Session(const Session &) = delete;
-    Session &operator=(const Session &) = delete;
     // Frames' memory, then the device, then SynapseAI, as far as they are ours.
-    ~Session();
+    ~Session() override;
 
     [[nodiscard]] const Library &library() const noexcept { return library_; }
     [[nodiscard]] uint32_t device() const noexcept { return abi::only_device; }
@@ -43,16 +44,16 @@ public:
     // The node to ask for DEVICE_STATUS: the control node, or the compute node where that cannot be opened.
     [[nodiscard]] habanalabs::Node health_node() const noexcept;
 
-    // Where frames are cut from; offsets are from frames_address(), which is export_page aligned.
-    [[nodiscard]] Arena &frames() noexcept { return *frames_; }
-    [[nodiscard]] uint64_t frames_address() const noexcept { return frames_address_; }
-
-    // How the driver wants the bytes at a device address named for an export: by the mapping they lie in.
-    struct Exportable {
-        uint64_t base = 0;
-        uint64_t offset = 0;
-    };
-    [[nodiscard]] Exportable exportable(uint64_t address) const noexcept;
+    [[nodiscard]] habanalabs::Sys<habanalabs::HbmBlock> allocate_hbm(uint64_t bytes) override;
+    void free_hbm(const habanalabs::HbmBlock &block) override;
+    [[nodiscard]] HbmUse hbm_use() const override;
+    [[nodiscard]] std::expected<uint64_t, Refusal> map_host(std::span<std::byte> pages) override;
+    void unmap_host(std::span<std::byte> pages, uint64_t address) noexcept override;
+    [[nodiscard]] habanalabs::HbmBlock exportable(const habanalabs::HbmBlock &part) const noexcept override;
+    [[nodiscard]] habanalabs::Sys<UniqueFd> export_memory(const habanalabs::HbmBlock &named, uint64_t bytes) override;
+    [[nodiscard]] std::optional<uint64_t> open_files(int dmabuf) override;
+    [[nodiscard]] habanalabs::Sys<void> flush_inbound_writes() override;
+    void lost() noexcept override { lost_ = true; }
 
     // Device memory beside the frames', 128-byte aligned; nullopt where there is none of that size, or the device is
     // gone.
@@ -87,6 +88,7 @@ private:
     uint64_t block_ = 0; // of synDeviceMalloc, frames_address_ less what aligns it
     uint64_t frames_address_ = 0;
     std::optional<Arena> frames_;
+    std::atomic<bool> lost_ = false;
 };
 
 // The error of a thread that cannot be had.

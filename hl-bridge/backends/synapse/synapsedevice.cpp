@@ -25,11 +25,11 @@ DeviceInfo describe(const Library &library, const habanalabs::ChipNode &node, Se
             .stand_in = library.is_double() ? "DBL" : node.stand_in(),
             .chip = node.chip(),
             .spec = node.pci.address,
-            .memory_size = session.frames().size(),
+            .memory_size = session.hbm_use().size,
             .page_size = hw ? hw->dram_page_size : 0,
             .caveat = library.is_double() ? "SynapseAI double: computes on the host" : "",
             .simulated = false,
-            .udmabuf = open_udmabuf().has_value()};
+            .udmabuf = try_open_udmabuf().valid()};
 }
 
 abi::DmaDirection direction_of(const CopyRegion &region) noexcept
@@ -59,16 +59,9 @@ Result<std::unique_ptr<Device>> SynapseDevice::open(const std::string &address)
     const auto library = Library::load();
     if (!library)
         return std::unexpected(library.error());
-    const auto node = habanalabs::find_chip(sysfs_root(), address);
-    const std::string operation = std::format("open {}", address);
+    const auto node = habanalabs::chip_to_open(sysfs_root(), address);
     if (!node)
-        return fail(ErrorCode::DeviceNotFound, operation, std::format("no Gaudi is at {}", address),
-                    "see lspci -d 1da3:", ENODEV, address);
-    if (node->compute_node().empty())
-        return fail(ErrorCode::DeviceUnusable, operation,
-                    node->driver.empty() ? std::format("{} has no driver", node->name())
-                                         : std::format("the driver {} made no node for {}", node->driver, node->name()),
-                    "load the driver (modprobe habanalabs) and see the kernel log", ENXIO, node->name());
+        return std::unexpected(node.error());
     std::unique_ptr<SynapseDevice> device(new SynapseDevice);
     auto chip = Chip::create(device->id(), *library, *node);
     if (!chip)
@@ -149,28 +142,6 @@ Result<std::span<std::byte>> SynapseDevice::host_span(const Memory &memory)
     return chip_->host_span(memory);
 }
 
-Result<CopyWay> SynapseDevice::check(const Chip::Lock &lock, const CopyRequest &request, CopyQueue::Job &job) const
-{
-    auto way = check_copy_way(request, chip_->name());
-    if (!way)
-        return way;
-    job.direction = direction_of(request.region[0]);
-    for (const CopyRegion &region : std::span(request.region).first(request.regions)) {
-        auto source = chip_->find(lock, region.source);
-        if (!source)
-            return std::unexpected(std::move(source.error()));
-        auto target = chip_->find(lock, region.target);
-        if (!target)
-            return std::unexpected(std::move(target.error()));
-        if (auto fits = check_copy_region(region, chip_->name()); !fits)
-            return std::unexpected(std::move(fits.error()));
-        job.held[job.moves * 2] = *source;
-        job.held[job.moves * 2 + 1] = *target;
-        job.move[job.moves++] = Move::of(region, (*source)->address, (*target)->address);
-    }
-    return way;
-}
-
 Status SynapseDevice::submit(std::span<const CopyRequest> requests, CompletionListener &listener)
 {
     // The last completion may let go of this device before this returns.
@@ -182,8 +153,8 @@ Status SynapseDevice::submit(std::span<const CopyRequest> requests, CompletionLi
     // First pass: nothing is queued unless all can be.
     size_t down = 0, up = 0;
     for (const CopyRequest &request : requests) {
-        CopyQueue::Job job;
-        const auto way = check(lock, request, job);
+        habanalabs::CopyJob job;
+        const auto way = chip->translate(lock, request, job);
         if (!way)
             return std::unexpected(way.error());
         ++(*way == CopyWay::Up ? up : down);
@@ -193,8 +164,12 @@ Status SynapseDevice::submit(std::span<const CopyRequest> requests, CompletionLi
                     std::format("{} requests do not fit into a queue of {}", requests.size(), CopyQueue::capacity),
                     "wait for a completion before submitting more", EAGAIN, chip->name());
     for (const CopyRequest &request : requests) {
-        CopyQueue::Job job{.id = request.id, .listener = &listener, .deadline = request.deadline};
-        CopyQueue &queue = *check(lock, request, job) == CopyWay::Up ? *up_queue : *down_queue;
+        CopyQueue::Job job;
+        job.id = request.id;
+        job.listener = &listener;
+        job.deadline = request.deadline;
+        CopyQueue &queue = *chip->translate(lock, request, job) == CopyWay::Up ? *up_queue : *down_queue;
+        job.direction = direction_of(request.region[0]);
         queue.push(lock, job);
     }
     return {};

@@ -44,7 +44,6 @@ private:
     SynapseDevice() noexcept = default;
 
     void start();
-    [[nodiscard]] Result<CopyWay> check(const Chip::Lock &lock, const CopyRequest &request, CopyQueue::Job &job) const;
 
     DeviceInfo info_;
     std::shared_ptr<Chip> chip_;
