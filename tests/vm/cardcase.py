@@ -72,10 +72,10 @@ class CardCase(unittest.TestCase):
         self.assertEqual(holdings.dma_bufs(), self.before, 'dma-bufs are left')
 
     def verified(self, text, frames=10, before_end=None, each=None, bound=BOUND, slow=False):
-        """Runs a line of the card; every frame that reaches its sink has to be the one that the card remembers. Returns (what it said, inodes of dma-bufs that were attached to the card);
+        """Runs a line of the card; every frame that reaches its sink has to be the one that the card remembers. Returns (what it said, inodes of dma-bufs that were attached to the card; who exported these, by the kernel's word, is in `exporters` of the first);
         `each` is given each frame, as a buffer and as its visible bytes, and `before_end` the line when all have come. A `slow` line may
         bring frames that the card, which remembers 256, has forgotten: then there is only what the frame says of itself."""
-        numbers, attached = [], set()
+        numbers, attached, exporters = [], set(), set()
         registers = cardframe.Registers(CARD)
 
         def seen(frame):
@@ -87,6 +87,7 @@ class CardCase(unittest.TestCase):
                 self.assertEqual(remembered, crc, f'frame {number}')
             numbers.append(number)
             attached.update(kernelwitness.imported_by(registers.device.name))
+            exporters.update(one.exporter for one in kernelwitness.dmabufs().values() if registers.device.name in one.devices)
             if each:
                 each(frame, picture)
 
@@ -111,4 +112,5 @@ class CardCase(unittest.TestCase):
         self.assertEqual(failures, [])
         self.assertEqual(len(numbers), frames)
         self.assertEqual(numbers, sorted(set(numbers)))
+        said.exporters = exporters
         return said, attached

@@ -41,6 +41,7 @@ class GaudiLine(cardcase.CardCase):
         self.assertEqual(found['infer'], dict.fromkeys(COUNTERS, 0) | expected)
         self.assertEqual(found['down']['cpu-copies'], 0)
         self.assertTrue(attached)
+        self.assertEqual(said.exporters, {'habanalabs' if placement == 'device' else 'udmabuf'})
         return said
 
 

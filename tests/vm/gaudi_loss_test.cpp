@@ -192,7 +192,7 @@ TEST(GaudiLoss, ADeviceWithACopyThatNeverCompletesCanBeClosed)
     ASSERT_FALSE(ended) << "no copy was stuck";
     const auto begin = hl::Clock::now();
     device.reset();
-    // The double, like SynapseAI, lets go when the driver has given up: timeout_locked, 30 s.
+    // The double lets go when the driver has given up: timeout_locked, 30 s.
     EXPECT_LT(since(begin), hl::test::through_synapse ? 45s : 20s);
     ended = waiter.wait(hl::Clock::now());
     ASSERT_TRUE(ended);

@@ -81,6 +81,7 @@ class GaudiSynapse(cardcase.CardCase):
             place = struct.unpack_from('<I', picture, 4)[0] * len(picture) % len(film)
             self.assertEqual(picture[STAMP:], film[place + STAMP:place + len(picture)])
         self.assertTrue(attached)
+        self.assertEqual(said.exporters, {'habanalabs'})
         self.assertTrue([text for _, text in said.warnings if 'SynapseAI double: computes on the host' in text], said.warnings)
         self.assertEqual(found, on_simulator(pictures))
         self.assertGreater(sum(map(len, found)), FRAMES, 'the film shows some objects a frame')
